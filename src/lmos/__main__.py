@@ -1,0 +1,5 @@
+"""``python -m lmos`` is the command ``lmos``."""
+
+from lmos.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""The base of every type that crosses a wire: frozen, camelCase outside, snake_case inside."""
+
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+H = TypeVar("H", bound=Hashable)
+
+
+class Model(BaseModel):
+    """A frozen value. Unknown fields of the wire are ignored; see `Strict` for those refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON form: camelCase keys, nothing that is null."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with fields changed; the values are taken as they are, not validated again."""
+        return self.model_copy(update=changes)
+
+
+class Strict(Model):
+    """A value that people write by hand: a field nobody knows is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def unique(items: Iterable[H]) -> tuple[H, ...]:
+    """The items without repetition, in their first order."""
+    return tuple(dict.fromkeys(items))
+
+
+def _none_is_empty(value: Any) -> Any:
+    return () if value is None else value
+
+
+_T = TypeVar("_T")
+#: A list on the wire where ``null`` and absence mean the same: nothing.
+Tuple = Annotated[tuple[_T, ...], BeforeValidator(_none_is_empty)]

@@ -1,0 +1,202 @@
+"""A turn: one user message and everything sent back.
+
+The events of a turn follow one grammar, checked by `lmos.model.grammar`: `started` first, any
+number of the others, and exactly one terminal event last: `done` (after at least one `message`),
+`input_required`, `handover` or `error`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from lmos.model.base import Model, Tuple
+from lmos.model.conversation import AnonymizationEntity, Message
+from lmos.model.decision import Decision
+from lmos.model.errors import LmosError, code_to_error, face_of
+from lmos.model.resources import STABLE
+
+
+class User(Model):
+    """Who is speaking. `claims` are verified, `profile` is what the application says."""
+
+    id: str = ""
+    token: str | None = Field(default=None, repr=False)
+    claims: Mapping[str, Any] = Field(default_factory=dict)
+    profile: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Turn(Model):
+    """All that an answer may depend on, besides the responder's own state.
+
+    `messages` is the history with the new message last. `agent` names the agent that the caller
+    insists on. `deadline` is an absolute, timezone-aware moment. `trace` carries W3C trace headers.
+    """
+
+    tenant: str = ""
+    channel: str = ""
+    subset: str = STABLE
+    conversation_id: str
+    turn_id: str
+    user: User = User()
+    messages: Tuple[Message]
+    system_context: Mapping[str, str] = Field(default_factory=dict)
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
+    agent: str | None = None
+    deadline: datetime | None = None
+    trace: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What the user says in this turn: the last user message, empty when there is none."""
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The messages before the last one."""
+        return self.messages[:-1]
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+class Started(Model):
+    """Who answers the turn. The platform itself answers as `lmos`."""
+
+    type: Literal["started"] = "started"
+    agent: str
+    version: str = ""
+
+
+class Decided(Model):
+    """What the router made of the turn."""
+
+    type: Literal["decision"] = "decision"
+    decision: Decision
+
+
+class TextDelta(Model):
+    """A piece of the answer's text, as it comes."""
+
+    type: Literal["text_delta"] = "text_delta"
+    text: str
+
+
+class ToolCall(Model):
+    """A tool is about to be called."""
+
+    type: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class ToolResult(Model):
+    """What a tool gave back, as text; `error` instead where it failed."""
+
+    type: Literal["tool_result"] = "tool_result"
+    id: str
+    name: str
+    result: str = ""
+    error: str | None = None
+
+
+class StatusUpdate(Model):
+    """What is going on, for a person to read."""
+
+    type: Literal["status"] = "status"
+    text: str
+
+
+class Answer(Model):
+    """A whole message of the answer. The texts of the deltas before it, joined, are its content."""
+
+    type: Literal["message"] = "message"
+    message: Message
+    context: Mapping[str, str] = Field(default_factory=dict)
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
+
+
+class Handover(Model):
+    """Terminal: somebody else should answer, an agent by name or whoever has a capability."""
+
+    type: Literal["handover"] = "handover"
+    to: str = ""
+    capability: str = ""
+    reason: str = ""
+
+
+class InputRequired(Model):
+    """Terminal: the answer is a question, and the turn goes on with the user's reply."""
+
+    type: Literal["input_required"] = "input_required"
+    message: Message
+    context: Mapping[str, str] = Field(default_factory=dict)
+
+
+class ErrorInfo(Model):
+    """An error as data."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Failed(Model):
+    """Terminal: the turn failed."""
+
+    type: Literal["error"] = "error"
+    error: ErrorInfo
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failed":
+        """The event for an error; what is not an `LmosError` keeps its inside to itself."""
+        code = face_of(error).code
+        if isinstance(error, LmosError):
+            info = ErrorInfo(code=code, message=error.message, details=error.details)
+        else:
+            info = ErrorInfo(code=code, message="an internal error occurred; see the server's log")
+        return cls(error=info)
+
+    def exception(self) -> LmosError:
+        """The event as an error to raise."""
+        return code_to_error(self.error.code).rebuilt(self.error.message, self.error.details)
+
+
+class Usage(Model):
+    """What the turn took. `model` names the model that answered, `direct` for none."""
+
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+
+
+class Done(Model):
+    """Terminal: the turn is answered."""
+
+    type: Literal["done"] = "done"
+    usage: Usage = Usage()
+
+
+TurnEvent = (
+    Started
+    | Decided
+    | TextDelta
+    | ToolCall
+    | ToolResult
+    | StatusUpdate
+    | Answer
+    | Handover
+    | InputRequired
+    | Failed
+    | Done
+)
+
+#: Events that end a turn.
+Terminal = Done | InputRequired | Handover | Failed
+TERMINAL = (Done, InputRequired, Handover, Failed)
+
+#: Reads an event from its JSON form.
+TURN_EVENT: TypeAdapter[TurnEvent] = TypeAdapter(Annotated[TurnEvent, Field(discriminator="type")])

@@ -1,0 +1,1 @@
+"""What every test may use: the grammar checker around responders is `lmos.model.grammar`."""
