@@ -1,0 +1,127 @@
+"""Talking to a running platform, with the standard library alone so that commands start fast."""
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+import click
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+url_option = click.option(
+    "--url", envvar="LMOS_URL", help="The platform's address (default: the one running here)."
+)
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+
+def running_file() -> Path:
+    """Where `lmos up` leaves the address of the platform that runs for this user."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "lmos" / "running.json"
+
+
+def platform_url(url: str | None) -> str:
+    """The address given, else that of the platform running here, else the default."""
+    if url:
+        return url.rstrip("/")
+    try:
+        running = json.loads(running_file().read_text())
+        os.kill(running["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return DEFAULT_URL
+    return str(running["url"])
+
+
+class Platform:
+    """The platform's HTTP API at an address."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = platform_url(url)
+        self._parts = urlsplit(self.url)
+        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+            fail(f"{self.url!r} is not an address like {DEFAULT_URL}")
+
+    def get(self, path: str) -> Any:
+        """The JSON found at the path."""
+        with self._ask("GET", path) as response:
+            return json.loads(response.read())
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON answered to a JSON body."""
+        with self._ask("POST", path, body) as response:
+            return json.loads(response.read())
+
+    def stream(
+        self, path: str, body: Any, headers: dict[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The events of a turn as they come, in their JSON form."""
+        accept = {"Accept": "text/event-stream", **(headers or {})}
+        with self._ask("POST", path, body, accept) as response:
+            for line in response:
+                if line.startswith(b"data:"):
+                    yield json.loads(line[5:])
+
+    def channel(self, given: str | None) -> tuple[str, str]:
+        """Tenant and channel out of `tenant/channel`; the first resolved one when none is given."""
+        if given:
+            tenant, _, channel = given.partition("/")
+            if not tenant or not channel:
+                fail(f"{given!r} is not a channel; write it as tenant/channel, such as acme/web")
+            return tenant, channel
+        routings = self.get("/apis/lmos.eclipse/v1/channelroutings")["items"]
+        for routing in routings:
+            labels = routing["metadata"].get("labels", {})
+            if routing["spec"].get("capabilityGroups"):
+                return labels.get("tenant", ""), labels.get("channel", "")
+        fail("no channel is resolved; see: lmos get channels")
+
+    @contextmanager
+    def _ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        kind = (
+            http.client.HTTPSConnection
+            if self._parts.scheme == "https"
+            else http.client.HTTPConnection
+        )
+        connection = kind(self._parts.hostname or "", self._parts.port, timeout=120)
+        data = None if body is None else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+        try:
+            connection.request(method, self._parts.path.rstrip("/") + path, data, sent)
+            response = connection.getresponse()
+            if response.status >= 400:
+                fail(_reason(response))
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            fail(f"no platform answers at {self.url} ({error}); start one with: lmos up DIR")
+        finally:
+            connection.close()
+
+
+def path_of(*parts: str) -> str:
+    """A URL path with each part escaped."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _reason(response: http.client.HTTPResponse) -> str:
+    raw = response.read()
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return f"HTTP {response.status} {response.reason}"
+    return str(body.get("message") or body.get("error") or f"HTTP {response.status}")
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Ends the command with one line on standard error."""
+    click.echo(f"lmos: {message}", err=True)
+    sys.exit(code)

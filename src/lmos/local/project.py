@@ -1,0 +1,95 @@
+"""What a directory holds for `lmos up`: agents as Python modules, everything else as manifests.
+
+    DIR/agents/<name>/agent.py     an agent, served as the module agents.<name>.agent
+    DIR/agent.py                   a directory that is itself one agent
+    DIR/**/*.yaml                  manifests of Channels and of agents that run elsewhere
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmos.model import errors
+
+#: Directories that never hold anything of the project.
+IGNORED = frozenset({".git", ".lmos", ".venv", "venv", "node_modules", "__pycache__"})
+_SOURCE_SUFFIXES = frozenset(
+    {".py", ".md", ".adl", ".txt", ".json", ".yaml", ".yml", ".toml", ".sql", ".csv"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSource:
+    """An agent of the directory: the name of its folder, its module, and where it lies."""
+
+    name: str
+    module: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A directory that `lmos up` runs."""
+
+    directory: Path
+
+    @classmethod
+    def at(cls, directory: Path) -> "Project":
+        """The project in `directory`, which must exist."""
+        if not directory.is_dir():
+            raise errors.InvalidInput(
+                f"there is no directory {directory}; start one with: lmos new agent NAME"
+            )
+        return cls(directory.resolve())
+
+    @property
+    def state(self) -> Path:
+        """Where the platform and its agents keep what outlives them."""
+        return self.directory / ".lmos" / "state"
+
+    def agents(self) -> list[AgentSource]:
+        """The agents there are now, by name."""
+        found = [
+            AgentSource(file.parent.name, f"agents.{file.parent.name}.agent", file.parent)
+            for file in sorted(self.directory.glob("agents/*/agent.py"))
+            if file.parent.name.isidentifier()
+        ]
+        if (self.directory / "agent.py").is_file():
+            found.append(AgentSource(self.directory.name, "agent", self.directory))
+        return found
+
+    def misnamed(self) -> list[Path]:
+        """Folders of agents whose names Python cannot import."""
+        return [
+            file.parent
+            for file in sorted(self.directory.glob("agents/*/agent.py"))
+            if not file.parent.name.isidentifier()
+        ]
+
+    def affected(self, changed: set[Path]) -> set[str]:
+        """The agents to load again after these files changed: an agent's own files concern it
+        alone, Python and data outside every agent's folder concern all.
+        """
+        agents = self.agents()
+        names: set[str] = set()
+        for path in changed:
+            if not self.is_source(path):
+                continue
+            owners = [a for a in agents if a.folder != self.directory and _within(path, a.folder)]
+            if owners:
+                names.update(a.name for a in owners)
+            elif path.suffix not in (".yaml", ".yml", ".json", ".md", ".csv"):
+                names.update(a.name for a in agents)
+            else:
+                names.update(a.name for a in agents if path.parent == a.folder)
+        return names
+
+    def is_source(self, path: Path) -> bool:
+        """Whether an agent may depend on the file."""
+        if path.suffix not in _SOURCE_SUFFIXES or not _within(path, self.directory):
+            return False
+        parts = path.relative_to(self.directory).parts
+        return not any(part in IGNORED or part.startswith(".") for part in parts)
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder)
