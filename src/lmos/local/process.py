@@ -75,7 +75,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(fd,),
-            start_new_session=True,  # Ctrl-C reaches the platform alone, which then ends us in order
+            start_new_session=True,  # Ctrl-C reaches the platform alone, which ends us
         )
         return cls(child, notify, _Log(child, log))
 

@@ -1,0 +1,79 @@
+"""What `lmos up` tells once everything is there. Pure: objects in, lines out."""
+
+import textwrap
+from collections.abc import Sequence
+
+from lmos.local.worker import Worker
+from lmos.model import Agent, Channel
+
+_LABEL = 11
+
+
+def agent_words(agents: Sequence[Agent], workers: Sequence[Worker]) -> list[str]:
+    """One entry an agent: name, version, whether it is ready; failed processes say why."""
+    words = []
+    for agent in agents:
+        ready = agent.status.condition("Ready")
+        if agent.status.is_true("Ready"):
+            state = "ready"
+        else:
+            state = f"not ready: {ready.message}" if ready and ready.message else "not ready"
+        words.append(f"{agent.name} {agent.spec.version} {state}".replace("  ", " "))
+    words += [f"{w.source.name} failed: {w.problem}" for w in workers if w.phase == "failed"]
+    return words or ["none; start one with: lmos new agent NAME"]
+
+
+def channel_words(channels: Sequence[Channel]) -> list[str]:
+    """One entry a channel: resolved, or what is missing and what came nearest."""
+    words = []
+    for channel in channels:
+        required = len(channel.spec.required_capabilities)
+        missing = channel.status.unresolved_required_capabilities
+        name = f"{channel.tenant}/{channel.channel}"
+        if channel.subset != "stable":
+            name += f" ({channel.subset})"
+        if channel.status.resolve_status == "RESOLVED":
+            words.append(f"{name} resolved ({required} of {required})")
+            continue
+        found = [
+            f"{c.name} {c.version}" + (f" (nearest: {c.nearest[0]})" if c.nearest else "")
+            for c in missing
+        ]
+        words.append(f"{name} unresolved: {', '.join(found) or 'no agent serves it'}")
+    return words or ["none; a Channel manifest (*.yaml) makes one"]
+
+
+def banner(
+    *,
+    agents: Sequence[Agent],
+    workers: Sequence[Worker],
+    channels: Sequence[Channel],
+    model: str,
+    url: str,
+    console: bool,
+    width: int = 100,
+) -> str:
+    """Everything that runs and where, as lines no wider than `width`."""
+    chat = f"{url}    " if console else ""
+    rows = [
+        ("agents", " · ".join(agent_words(agents, workers))),
+        ("channels", " · ".join(channel_words(channels))),
+        ("model", model),
+        ("chat" if console else "api", f"{chat}api {url}/apis/v1    stop with Ctrl-C"[
+            0 if console else 4 :
+        ]),
+    ]  # fmt: skip
+    return "\n".join(line for label, text in rows for line in _row(label, text, width))
+
+
+def _row(label: str, text: str, width: int) -> list[str]:
+    """A labelled entry, broken between its parts where it is too long."""
+    indent = " " * (_LABEL + 2)
+    if len(text) + len(indent) <= width or " · " not in text:
+        return [f"  {label:<{_LABEL}}{text}"]
+    glued = [part.replace(" ", "\u00a0") for part in text.split(" · ")]
+    wrapped = textwrap.wrap(
+        " · ".join(glued), width - len(indent), break_long_words=False, break_on_hyphens=False
+    )
+    lines = [line.replace("\u00a0", " ") for line in wrapped]
+    return [f"  {label:<{_LABEL}}{lines[0]}", *(indent + line for line in lines[1:])]
