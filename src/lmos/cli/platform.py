@@ -2,15 +2,15 @@
 
 import http.client
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import click
+
+from lmos.local.running import running_url
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -22,22 +22,9 @@ output_option = click.option(
 )
 
 
-def running_file() -> Path:
-    """Where `lmos up` leaves the address of the platform that runs for this user."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "lmos" / "running.json"
-
-
 def platform_url(url: str | None) -> str:
     """The address given, else that of the platform running here, else the default."""
-    if url:
-        return url.rstrip("/")
-    try:
-        running = json.loads(running_file().read_text())
-        os.kill(running["pid"], 0)
-    except (OSError, ValueError, KeyError):
-        return DEFAULT_URL
-    return str(running["url"])
+    return (url or running_url() or DEFAULT_URL).rstrip("/")
 
 
 class Platform:

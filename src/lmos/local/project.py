@@ -1,8 +1,8 @@
 """What a directory holds for `lmos up`: agents as Python modules, everything else as manifests.
 
-    DIR/agents/<name>/agent.py     an agent, served as the module agents.<name>.agent
-    DIR/agent.py                   a directory that is itself one agent
-    DIR/**/*.yaml                  manifests of Channels and of agents that run elsewhere
+DIR/agents/<name>/agent.py     an agent, served as the module agents.<name>.agent
+DIR/agent.py                   a directory that is itself one agent
+DIR/**/*.yaml                  manifests of Channels and of agents that run elsewhere
 """
 
 from dataclasses import dataclass
@@ -83,8 +83,9 @@ class Project:
                 names.update(a.name for a in agents if path.parent == a.folder)
         return names
 
-    def is_source(self, path: Path) -> bool:
+    def is_source(self, path: Path | str) -> bool:
         """Whether an agent may depend on the file."""
+        path = Path(path)
         if path.suffix not in _SOURCE_SUFFIXES or not _within(path, self.directory):
             return False
         parts = path.relative_to(self.directory).parts

@@ -128,9 +128,7 @@ class Worker:
         except StartFailed as failure:
             await fresh.stop(timeout=1.0)
             self.problem = str(failure)
-            self._tell(
-                "AgentReloadFailed", f"{failure}; the last good version stays", warning=True
-            )
+            self._tell("AgentReloadFailed", f"{failure}; the last good version stays", warning=True)
             return
         except asyncio.CancelledError:
             await asyncio.shield(fresh.stop(timeout=1.0))

@@ -1,0 +1,194 @@
+"""The platform on this machine: the rooms composed, on one port and one event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import watchfiles
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Route
+
+from lmos import llm, registry
+from lmos.controlplane import ControlPlane, EventLog
+from lmos.controlplane import api as control_api
+from lmos.local.agents import LocalAgents
+from lmos.local.banner import banner
+from lmos.local.output import Output
+from lmos.local.project import Project
+from lmos.local.server import Server, claim, url_of
+from lmos.model import Agent, Channel, errors
+from lmos.protocols import http
+from lmos.router import VectorRouter
+from lmos.runtime import Routings, Supervisor
+from lmos.runtime import app as runtime_app
+from lmos.state import open_state
+from lmos.store import DirectoryStore
+
+SETTLE_TIMEOUT = 15.0
+
+
+class Platform:
+    """Runs a project until `stop` is called or it is cancelled; nothing is left running then.
+
+    `after_start` is awaited once everything has settled.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        console: bool = True,
+        output: Output | None = None,
+        after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
+    ) -> None:
+        self.project = project
+        self.events = EventLog()
+        self._console = console
+        self._output = output or Output()
+        self._after_start = after_start
+        self._listener = claim(host, port)
+        self._stop = asyncio.Event()
+        self._settled = False
+
+    @property
+    def url(self) -> str:
+        """Where the platform answers."""
+        return url_of(self._listener)
+
+    @property
+    def started(self) -> bool:
+        """Whether everything has settled once."""
+        return self._settled
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` has been called."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Asks the platform to finish running turns and end."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Starts everything, says where it is, and runs until stopped."""
+        self._output.progress("loading the embedding model")
+        state = open_state("sqlite", self.project.state)
+        try:
+            async with (
+                DirectoryStore(self.project.directory, on_problem=self._problem) as store,
+                self._agents(store) as agents,
+                ControlPlane(
+                    store, describe=registry.describe, probe=registry.probe, events=self.events
+                ),
+                Routings(store, llm.embedder()) as routings,
+            ):
+                supervisor = Supervisor(routings, VectorRouter(llm.embedder()), state)
+                async with self._serving(self._app(store, supervisor)):
+                    await self._started(store, agents, routings)
+                    await self._stop.wait()
+                    self._output.line("stopping")
+        finally:
+            self._listener.close()
+            await http.close_session()
+            await state.close()
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
+        """The agents' processes, loaded again when their files change."""
+        agents = LocalAgents(self.project, store, self.events, self._output)
+        async with agents:
+            changes = asyncio.create_task(self._reload(agents))
+            try:
+                yield agents
+            finally:
+                changes.cancel()
+                await asyncio.gather(changes, return_exceptions=True)
+
+    async def _reload(self, agents: LocalAgents) -> None:
+        async for changes in watchfiles.awatch(
+            self.project.directory,
+            watch_filter=lambda _, path: self.project.is_source(path),
+            recursive=True,
+        ):
+            await agents.changed({path for _, path in changes})
+
+    def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
+        routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *control_api.routes(
+            store, self.events
+        )]  # fmt: skip
+        if not self._console:
+            routes.append(Route("/", lambda _: RedirectResponse("/health")))
+        app = Starlette(routes=routes, exception_handlers=http.exception_handlers)
+        if self._console:
+            self._mount_console(app, store, supervisor)
+        return app
+
+    def _mount_console(self, app: Starlette, store: DirectoryStore, supervisor: Supervisor) -> None:
+        from lmos import console  # NiceGUI takes a second and a half to import
+
+        try:
+            title = self.project.directory.name
+            console.mount(
+                app, store=store, responder=supervisor.respond, events=self.events, title=title
+            )
+        except errors.MissingExtra as missing:
+            self._console = False
+            self._output.line(f"  no page: {missing}")
+
+    @asynccontextmanager
+    async def _serving(self, app: Starlette) -> AsyncGenerator[None, None]:
+        server = Server(app, self._listener)
+        task = asyncio.create_task(server.serve())
+        try:
+            await server.ready()
+            yield
+        finally:
+            server.should_exit = True
+            await task
+
+    # --- telling ----------------------------------------------------------------------------------
+
+    async def _started(
+        self, store: DirectoryStore, agents: LocalAgents, routings: Routings
+    ) -> None:
+        await agents.settled(lambda text: self._output.progress(text))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_quiet(store, routings), SETTLE_TIMEOUT)
+        found, _ = await store.list(Agent)
+        channels, _ = await store.list(Channel)
+        self._output.progress("")
+        choice = llm.resolve_model("auto")
+        self._output.line(
+            banner(
+                agents=found,
+                workers=agents.workers,
+                channels=channels,
+                model=choice.name if choice.model else f"{choice.name} ({choice.why})",
+                url=self.url,
+                console=self._console,
+                width=self._output.width,
+            )
+        )
+        self._settled = True
+        if self._after_start:
+            await self._after_start(self)
+
+    def _problem(self, problem: errors.InvalidManifest) -> None:
+        self.events.record("ManifestInvalid", str(problem), warning=True)
+        self._output.line(f"  {problem}; what was there before stays in force")
+
+
+async def _quiet(store: DirectoryStore, routings: Routings) -> None:
+    """Returns when store and routing tables have not changed for a moment: all is reconciled."""
+    seen, still = "", 0
+    while still < 6:
+        await asyncio.sleep(0.05)
+        _, version = await store.list(Agent)
+        now = f"{version} {routings.version}"
+        seen, still = now, still + 1 if now == seen else 0
