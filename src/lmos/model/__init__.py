@@ -19,6 +19,7 @@ from lmos.model.conversation import (
     UserContext,
 )
 from lmos.model.decision import Candidate, Decision, Evidence, Outcome, RoutableAgent
+from lmos.model.errors import LmosError
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
@@ -109,6 +110,7 @@ __all__ = [
     "InputRequired",
     "Key",
     "KeyValue",
+    "LmosError",
     "Message",
     "Model",
     "ObjectMeta",
