@@ -1,5 +1,6 @@
 """Ranges mean what npm and the original's library measured; versions order as semver says."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_specifications_own_order() -> None:
     """
     texts = order.split()
     parsed = [Version.parse(t) for t in texts]
-    assert sorted(parsed[::-1]) == parsed
+    assert all(a < b for a, b in itertools.pairwise(parsed))
     assert Version.parse("1.0.0+a") == Version.parse("1.0.0+b")
 
 
