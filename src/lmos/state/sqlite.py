@@ -1,0 +1,132 @@
+"""Keys and values in a SQLite file, which several processes may share."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from lmos.state.memory import stale
+
+T = TypeVar("T")
+
+_SCHEMA = """
+create table if not exists state (
+    key text primary key, value blob not null, version integer not null, expires real
+) without rowid
+"""
+_UPSERT = """
+insert into state values (?, ?, ?, ?)
+on conflict (key) do update set value = excluded.value, version = excluded.version,
+    expires = excluded.expires
+"""
+_PAGE = 500
+
+
+class SqliteState:
+    """A `State` in a file. All access goes through one thread of its own, so callers never block
+    the event loop; between processes SQLite's write lock keeps versions right.
+    """
+
+    def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
+        self._path = Path(path)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
+        self._connection: sqlite3.Connection | None = None
+
+    async def get(self, key: str) -> tuple[Any, int] | None:
+        """The value and its version, or None when absent or expired."""
+        row = await self._run(self._row, key)
+        return (orjson.loads(row[0]), row[1]) if row else None
+
+    async def put(
+        self, key: str, value: Any, *, version: int | None = None, ttl: float | None = None
+    ) -> int:
+        """Stores the value; with `version` only if that is the present one, else `Conflict`."""
+        return await self._run(self._put, key, orjson.dumps(value), version, ttl)
+
+    async def delete(self, key: str) -> bool:
+        """Removes the key; whether it was there."""
+        return await self._run(self._delete, key)
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+        """Keys and values below the prefix, in the order of the keys, read a page at a time."""
+        after, end = "", prefix + "\U0010ffff"
+        while True:
+            rows = await self._run(self._page, prefix, after, end)
+            for key, value in rows:
+                yield key, orjson.loads(value)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+    async def close(self) -> None:
+        """Closes the file."""
+        if self._connection:
+            await self._run(self._connection.close)
+            self._connection = None
+        self._thread.shutdown()
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            connection.execute(_SCHEMA)
+            connection.execute("delete from state where expires <= ?", (self._clock(),))
+            self._connection = connection
+        return self._connection
+
+    def _row(self, key: str) -> tuple[bytes, int] | None:
+        found: tuple[bytes, int] | None = (
+            self._open()
+            .execute(
+                "select value, version from state"
+                " where key = ? and (expires is null or expires > ?)",
+                (key, self._clock()),
+            )
+            .fetchone()
+        )
+        return found
+
+    def _put(self, key: str, value: bytes, version: int | None, ttl: float | None) -> int:
+        connection = self._open()
+        connection.execute("begin immediate")
+        try:
+            row = self._row(key)
+            present = row[1] if row else 0
+            if version is not None and version != present:
+                raise stale(key, version, present)
+            expires = None if ttl is None else self._clock() + ttl
+            connection.execute(_UPSERT, (key, value, present + 1, expires))
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+        return present + 1
+
+    def _delete(self, key: str) -> bool:
+        there = self._row(key) is not None
+        self._open().execute("delete from state where key = ?", (key,))
+        return there
+
+    def _page(self, prefix: str, after: str, end: str) -> list[tuple[str, bytes]]:
+        return (
+            self._open()
+            .execute(
+                "select key, value from state where key >= ? and key > ? and key < ?"
+                " and (expires is null or expires > ?) order by key limit ?",
+                (prefix, after, end, self._clock(), _PAGE),
+            )
+            .fetchall()
+        )
