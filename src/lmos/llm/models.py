@@ -1,0 +1,122 @@
+"""Chat models by spec string.
+
+direct                            no language model: agents answer from their use cases alone
+openai:gpt-4o-mini                provider:model, every provider of pydantic-ai
+openai:NAME@http://host:1234/v1   whatever speaks OpenAI's protocol at that address
+ollama:NAME                       an Ollama server on this machine
+auto                              LMOS_MODEL; else the first provider with a key in the
+                                  environment; else Ollama on this machine; else direct
+"""
+
+import json
+import os
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lmos.model import errors
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+#: Environment variables that hold a provider's key, with the model asked by default.
+KEYS: dict[str, str] = {
+    "OPENAI_API_KEY": "openai:gpt-4o-mini",
+    "ANTHROPIC_API_KEY": "anthropic:claude-haiku-4-5",
+    "GEMINI_API_KEY": "google:gemini-2.5-flash",
+    "GOOGLE_API_KEY": "google:gemini-2.5-flash",
+    "GROQ_API_KEY": "groq:llama-3.3-70b-versatile",
+    "MISTRAL_API_KEY": "mistral:mistral-small-latest",
+}
+OLLAMA = "http://127.0.0.1:11434"
+DIRECT = "direct"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model that a spec means. `why` tells how it was chosen, for the banner."""
+
+    name: str
+    why: str
+
+    @property
+    def direct(self) -> bool:
+        """Whether there is no language model."""
+        return self.name == DIRECT
+
+    @cached_property
+    def model(self) -> "Model | None":
+        """The model, made when first asked for; None in direct mode."""
+        return None if self.direct else _made(self.name)
+
+
+def resolve_model(
+    spec: str | None = "auto", environment: Mapping[str, str] | None = None
+) -> ModelChoice:
+    """The choice that a spec means in an environment (default: that of the process)."""
+    known = os.environ if environment is None else environment
+    if spec not in (None, "auto"):
+        return _choice(str(spec), "asked for")
+    if wanted := known.get("LMOS_MODEL"):
+        return _choice(wanted, "set by LMOS_MODEL") if wanted != "auto" else _found(known)
+    return _found(known)
+
+
+def _found(known: Mapping[str, str]) -> ModelChoice:
+    for variable, model in KEYS.items():
+        if known.get(variable):
+            return ModelChoice(model, f"{variable} is set")
+    if local := _ollama_model(known.get("OLLAMA_HOST") or OLLAMA):
+        return ModelChoice(f"ollama:{local}", "Ollama answers on this machine")
+    return ModelChoice(DIRECT, "no language model; set OPENAI_API_KEY or LMOS_MODEL for one")
+
+
+def _choice(spec: str, why: str) -> ModelChoice:
+    provider, _, name = spec.partition(":")
+    if spec != DIRECT and not (provider and name):
+        raise errors.InvalidInput(
+            f"{spec!r} is no model; write direct, auto, provider:model such as "
+            "openai:gpt-4o-mini, or openai:NAME@http://host:port/v1"
+        )
+    return ModelChoice(spec, why)
+
+
+def _ollama_model(host: str) -> str | None:
+    """The first model of a running Ollama, or None. Asks briefly: most machines have none."""
+    url = host if "://" in host else f"http://{host}"
+    try:
+        with urllib.request.urlopen(f"{url}/api/tags", timeout=0.3) as response:
+            models: list[dict[str, Any]] = json.load(response).get("models", [])
+    except (OSError, ValueError):
+        return None
+    return str(models[0]["name"]) if models else None
+
+
+def _made(spec: str) -> "Model":
+    """pydantic-ai's model for a spec; importing it takes more than a second."""
+    try:
+        from pydantic_ai.exceptions import UserError
+        from pydantic_ai.models import infer_model
+    except ImportError:
+        raise errors.MissingExtra("models", f"the model {spec}") from None
+    provider, _, rest = spec.partition(":")
+    name, _, base = rest.partition("@")
+    try:
+        if provider == "ollama":
+            return _compatible(name, (base or OLLAMA) + "/v1", "ollama")
+        if base:
+            return _compatible(name, base, os.environ.get("OPENAI_API_KEY", "none"))
+        return infer_model(spec)
+    except ImportError as error:
+        raise errors.MissingExtra("models", f"the model {spec} ({error})") from error
+    except (UserError, ValueError) as error:
+        raise errors.InvalidInput(f"the model {spec} cannot be used: {error}") from error
+
+
+def _compatible(name: str, base: str, key: str) -> "Model":
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    return OpenAIChatModel(name, provider=OpenAIProvider(base_url=base, api_key=key))
