@@ -1,0 +1,225 @@
+"""The platform's resources over HTTP, to read.
+
+Below `/apis/lmos.eclipse/v1` in the shape of a Kubernetes API server, so that a client reads a
+laptop and a cluster alike (`?labelSelector=`, `?watch=true&resourceVersion=`). Below
+`/apis/v1/tenants` as the original operator answers, `x-subset` and `x-namespace` included, with an
+ETag besides. `/apis/v1/events` streams what happens.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from lmos.controlplane.events import EventLog
+from lmos.model import API_GROUP, API_VERSION, STABLE, Channel, ChannelRouting, Resource, Store
+from lmos.model import kind_of as kind_named
+from lmos.model.errors import Gone, InvalidInput, LmosError, NotFound, face_of
+
+GROUP_PATH = f"/apis/{API_GROUP}/v1"
+
+
+def routes(store: Store, events: EventLog) -> list[Route]:
+    """Everything of this module, to be put into an application."""
+    objects, tenants, log = _Objects(store), _Tenants(store), _Events(events)
+    named = "/namespaces/{namespace}/{plural}"
+    channels = "/apis/v1/tenants/{tenant}/channels"
+    return [
+        Route(GROUP_PATH + "/{plural}", objects.list, methods=["GET"]),
+        Route(GROUP_PATH + named, objects.list, methods=["GET"]),
+        Route(GROUP_PATH + named + "/{name}", objects.get, methods=["GET"]),
+        Route(channels, tenants.channels, methods=["GET"]),
+        Route(channels + "/{channel}", tenants.channel, methods=["GET"]),
+        Route(channels + "/{channel}/routing", tenants.routing, methods=["GET"]),
+        Route("/apis/v1/events", log.stream, methods=["GET"]),
+    ]
+
+
+class _Objects:
+    """Resources in the shape of a Kubernetes API server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def list(self, request: Request) -> Response:
+        try:
+            kind = _kind(request)
+            selector = _selector(request.query_params.get("labelSelector", ""))
+            if request.query_params.get("watch") in ("true", "1"):
+                return await self._watch(request, kind, selector)
+            found, version = await self._store.list(kind, selector)
+        except LmosError as error:
+            return _status(error)
+        namespace = request.path_params.get("namespace")
+        items = [r.wire() for r in found if namespace in (None, r.metadata.namespace)]
+        return _json(
+            {
+                "apiVersion": API_VERSION,
+                "kind": f"{kind.__name__}List",
+                "metadata": {"resourceVersion": version},
+                "items": items,
+            }
+        )
+
+    async def get(self, request: Request) -> Response:
+        try:
+            kind = _kind(request)
+            name, namespace = request.path_params["name"], request.path_params["namespace"]
+            found = await self._store.get(kind, name, namespace)
+            if found is None:
+                raise NotFound(f'{kind.plural}.{API_GROUP} "{name}" not found')
+        except LmosError as error:
+            return _status(error)
+        return _json(found.wire())
+
+    async def _watch(
+        self, request: Request, kind: type[Resource], selector: Mapping[str, str]
+    ) -> Response:
+        version = request.query_params.get("resourceVersion")
+        if version is None:
+            _, version = await self._store.list(kind)
+        if not version.isdigit():
+            raise InvalidInput(f"resourceVersion {version!r} is not one that was given out")
+        namespace = request.path_params.get("namespace")
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                async with aclosing(self._store.watch(kind, version)) as changes:  # type: ignore[type-var]
+                    async for change in changes:
+                        resource = change.resource
+                        here = namespace in (None, resource.metadata.namespace)
+                        if here and selector.items() <= resource.metadata.labels.items():
+                            yield _line(change.type.upper(), resource.wire())
+            except Gone as error:
+                yield _line("ERROR", _status_body(error))
+
+        return StreamingResponse(lines(), media_type="application/json")
+
+
+class _Tenants:
+    """Channels and routings as the original operator gives them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def channels(self, request: Request) -> Response:
+        found, _ = await self._store.list(Channel)
+        mine = [c for c in found if _matches(c, request)]
+        return _tagged(request, [c.wire() for c in mine])
+
+    async def channel(self, request: Request) -> Response:
+        found, _ = await self._store.list(Channel)
+        return self._first(request, found, "channel")
+
+    async def routing(self, request: Request) -> Response:
+        found, _ = await self._store.list(ChannelRouting)
+        return self._first(request, found, "routing of channel")
+
+    def _first(
+        self, request: Request, found: "list[Channel] | list[ChannelRouting]", what: str
+    ) -> Response:
+        wanted = request.path_params["channel"]
+        for resource in found:
+            if resource.channel == wanted and _matches(resource, request):
+                return _tagged(request, _public(resource))
+        tenant = request.path_params["tenant"]
+        message = f"tenant {tenant} has no {what} {wanted}"
+        return _json({"error": message, "errorCode": "NOT_FOUND", "message": message}, 404)
+
+
+class _Events:
+    """The event log as server-sent events: those kept, then those to come."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+
+    async def stream(self, request: Request) -> Response:
+        last = request.headers.get("last-event-id", "")
+        after = int(last) if last.isdigit() else 0
+
+        async def frames() -> AsyncIterator[bytes]:
+            async for event in self._events.subscribe(after):
+                yield b"id: %d\ndata: %s\n\n" % (event.number, orjson.dumps(event.wire()))
+
+        if request.query_params.get("watch") == "false":
+            return _json([event.wire() for event in self._events.recent()])
+        return StreamingResponse(frames(), media_type="text/event-stream")
+
+
+# --- reading requests -----------------------------------------------------------------------------
+
+
+def _kind(request: Request) -> type[Resource]:
+    plural = request.path_params["plural"]
+    kind = kind_named(plural)
+    if kind is None or kind.plural != plural:
+        raise NotFound(f"the server has no resource {plural!r} in {API_VERSION}")
+    return kind
+
+
+def _selector(text: str) -> dict[str, str]:
+    """`a=b,c=d` as a mapping."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or key.endswith("!"):
+            raise InvalidInput(f"labelSelector {text!r} is not understood; write a=b,c=d")
+        found[key.strip()] = value.removeprefix("=").strip()
+    return found
+
+
+def _matches(resource: Channel | ChannelRouting, request: Request) -> bool:
+    return (
+        resource.tenant == request.path_params["tenant"]
+        and resource.subset == (request.headers.get("x-subset") or STABLE)
+        and resource.metadata.namespace == (request.headers.get("x-namespace") or "default")
+    )
+
+
+# --- writing responses ----------------------------------------------------------------------------
+
+
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def _tagged(request: Request, content: Any) -> Response:
+    """The content with an ETag, or 304 when the caller has it already."""
+    body = orjson.dumps(content)
+    tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(body, 200, {"etag": tag}, "application/json")
+
+
+def _public(resource: Resource) -> dict[str, Any]:
+    """Without who owns it, as the original leaves that out."""
+    data = resource.wire()
+    data["metadata"].pop("ownerReferences", None)
+    return data
+
+
+def _status_body(error: LmosError) -> dict[str, Any]:
+    face = face_of(error)
+    return {
+        "apiVersion": "v1",
+        "kind": "Status",
+        "metadata": {},
+        "status": "Failure",
+        "message": error.message,
+        "reason": face.reason,
+        "code": face.status,
+    }
+
+
+def _status(error: LmosError) -> Response:
+    return _json(_status_body(error), face_of(error).status)
+
+
+def _line(type_: str, resource: Any) -> bytes:
+    return orjson.dumps({"type": type_, "object": resource}) + b"\n"
