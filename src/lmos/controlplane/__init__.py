@@ -2,8 +2,8 @@
 
 `Driver` watches the store and calls reconcilers, one worker a key, for ever. `AgentReconciler`
 keeps what is known of running agents true; `ChannelReconciler` keeps routings what the resolver
-says. `EventLog` tells people what changed. All of it knows only the seam `Store`, so it serves a laptop
-and a cluster alike.
+says. `EventLog` tells people what changed. All of it knows only the seam `Store`, so it serves a
+laptop and a cluster alike.
 """
 
 from collections.abc import Sequence

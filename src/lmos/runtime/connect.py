@@ -1,0 +1,30 @@
+"""Agents by their address: a responder for whatever protocol it offers."""
+
+from functools import lru_cache
+
+from lmos.model import AgentAddress, Responder, errors
+
+
+def connect(address: AgentAddress) -> Responder:
+    """The responder behind an address; one is kept for each."""
+    return _connected(address.url, address.protocol)
+
+
+@lru_cache(maxsize=4096)
+def _connected(url: str, protocol: str) -> Responder:
+    match protocol:
+        case "a2a":
+            from lmos.protocols import a2a
+
+            return a2a.responder(url)
+        case "openai":
+            from lmos.protocols import openai
+
+            return openai.responder(url)
+        case "lmos":
+            from lmos.protocols import lmos
+
+            return lmos.responder(url)
+    raise errors.AgentFailed(
+        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, openai and lmos"
+    )
