@@ -1,0 +1,13 @@
+"""LMOS's own protocols: the runtime's REST API and the agents' capabilities document.
+
+An application posts a `Conversation` to `/apis/v1/{tenant}/chat/{conversation}/message` and gets
+the assistant's message as JSON, or, with `Accept: text/event-stream`, the turn's events as they
+happen. An agent tells what it can do at `/.well-known/capabilities.json`. Both are the original's
+formats with fields added.
+"""
+
+from lmos.protocols.lmos.capabilities import capabilities_route, describe
+from lmos.protocols.lmos.client import responder
+from lmos.protocols.lmos.server import chat_routes
+
+__all__ = ["capabilities_route", "chat_routes", "describe", "responder"]

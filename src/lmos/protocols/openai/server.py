@@ -1,0 +1,164 @@
+"""Responders as the models of an OpenAI-compatible endpoint."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+from uuid import uuid4
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lmos.model import STABLE, TERMINAL, Done, Failed, Responder, Turn, TurnEvent, Usage
+from lmos.model.errors import LmosError, NotFound, face_of
+from lmos.protocols import http, limits, sse
+from lmos.protocols.answering import Outcome, Texts, answered, collect, from_opening
+from lmos.protocols.openai import codec
+
+#: Before which `/v1/...` is served: itself, and where ARC has it.
+PREFIXES = ("", "/openai")
+DONE = sse.frame(b"[DONE]")
+
+
+class Models(Protocol):
+    """The models that an endpoint offers."""
+
+    def list(self) -> Sequence[str]:
+        """Their names."""
+        ...
+
+    def responder(self, name: str) -> Responder:
+        """The model's responder; `NotFound` when there is none of that name."""
+        ...
+
+
+class _Single:
+    def __init__(self, name: str, responder: Responder) -> None:
+        self._name = name
+        self._responder = responder
+
+    def list(self) -> Sequence[str]:
+        return [self._name]
+
+    def responder(self, name: str) -> Responder:
+        if name != self._name:
+            raise NotFound(f"there is no model {name!r}; the one here is {self._name!r}")
+        return self._responder
+
+
+def single(name: str, responder: Responder) -> Models:
+    """One responder as the only model."""
+    return _Single(name, responder)
+
+
+def routes(models: Models) -> list[Route]:
+    """`/v1/chat/completions` and `/v1/models`, also below `/openai`."""
+    endpoint = _Endpoint(models)
+    return [
+        route
+        for prefix in PREFIXES
+        for route in (
+            Route(f"{prefix}/v1/chat/completions", endpoint.chat, methods=["POST"]),
+            Route(f"{prefix}/v1/models", endpoint.models, methods=["GET"]),
+            Route(f"{prefix}/v1/models/{{name:path}}", endpoint.model, methods=["GET"]),
+        )
+    ]
+
+
+class _Endpoint:
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def models(self, request: Request) -> Response:
+        """All models."""
+        found = [_model(name) for name in self._models.list()]
+        return http.json_response({"object": "list", "data": found})
+
+    async def model(self, request: Request) -> Response:
+        """One model."""
+        name = request.path_params["name"]
+        if name not in self._models.list():
+            return _refuse(NotFound(f"there is no model {name!r}; see /v1/models"))
+        return http.json_response(_model(name))
+
+    async def chat(self, request: Request) -> Response:
+        """A turn."""
+        try:
+            asked = codec.read_request(await http.read_json(request))
+            turn = _turn(asked, request)
+            responder = self._models.responder(asked.model)
+            events = answered(responder, turn)
+            headers = {"x-turn-id": turn.turn_id, "x-conversation-id": turn.conversation_id}
+            if asked.stream:
+                usage = bool(asked.stream_options and asked.stream_options.include_usage)
+                chunks = _chunks(events, turn, asked.model, usage)
+                return http.Stream(chunks, _refuse, headers)
+            outcome = await http.attended(request, collect(events))
+        except LmosError as error:
+            return _refuse(error)
+        if outcome is None:
+            return http.client_left()
+        body = codec.completion(outcome, turn, asked.model, int(time.time()))
+        return http.json_response(body, headers=headers)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "lmos"}
+
+
+def _refuse(error: LmosError) -> Response:
+    return http.json_response(
+        codec.error_of(error), face_of(error).status, http.error_headers(error)
+    )
+
+
+def _turn(asked: codec.ChatRequest, request: Request) -> Turn:
+    """Without a conversation id each request is a conversation of its own: clients of this protocol
+    send the history.
+    """
+    headers = request.headers
+    conversation = headers.get("conversation") or headers.get("x-conversation-id")
+    turn = headers.get("turn") or headers.get("x-turn-id")
+    return codec.turn_of(
+        asked,
+        conversation_id=limits.check_name("conversation id", conversation or str(uuid4())),
+        turn_id=limits.check_name("turn id", turn or str(uuid4())),
+        subset=limits.check_name("subset", headers.get("x-subset") or STABLE),
+        trace=http.trace_of(request),
+    )
+
+
+async def _chunks(
+    events: AsyncGenerator[TurnEvent, None], turn: Turn, model: str, with_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    created, texts, outcome = int(time.time()), Texts(), Outcome()
+
+    def piece(delta: dict[str, Any], finish: str | None = None, note: Any = None) -> bytes:
+        body = codec.chunk(turn, model, created, delta, finish)
+        if with_usage:
+            body["usage"] = None
+        return sse.frame(orjson.dumps(body | ({"lmos": note} if note else {})))
+
+    async with aclosing(from_opening(events)) as opened:
+        yield piece({"role": "assistant", "content": ""})
+        async for event in opened:
+            outcome.add(event)
+            if isinstance(event, Failed):
+                yield http.Last(sse.frame(orjson.dumps(codec.error_of(event.exception()))))
+                return
+            if text := texts.of(event):
+                yield piece({"content": text})
+            elif note := codec.note_of(event):
+                yield piece({}, note=note)
+            if isinstance(event, TERMINAL):
+                yield piece({}, "stop", codec.extras(outcome, turn))
+                usage = _usage_chunk(event, turn, model, created) if with_usage else b""
+                yield http.Last(usage + DONE)
+
+
+def _usage_chunk(event: TurnEvent, turn: Turn, model: str, created: int) -> bytes:
+    usage = event.usage if isinstance(event, Done) else Usage()
+    body = codec.chunk(turn, model, created, {}) | {"choices": [], "usage": codec.usage_of(usage)}
+    return sse.frame(orjson.dumps(body))

@@ -1,0 +1,83 @@
+"""Server-sent events, to bytes and back."""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from dataclasses import dataclass
+
+from lmos.model.errors import AgentFailed
+
+#: Bytes that one event may have.
+EVENT_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it came; `name` is `message` where the sender gave none."""
+
+    data: bytes
+    name: str = "message"
+    id: str = ""
+
+
+def frame(data: bytes, name: str = "", id_: str = "") -> bytes:
+    """The event's bytes. `data` is one line (JSON is)."""
+    head = f"id: {id_}\n" if id_ else ""
+    if name:
+        head += f"event: {name}\n"
+    return b"%bdata: %b\n\n" % (head.encode(), data)
+
+
+async def parse(
+    chunks: AsyncIterable[bytes], limit: int = EVENT_LIMIT
+) -> AsyncGenerator[Event, None]:
+    """The events in a body that comes in pieces of any size. An unfinished last one is dropped;
+    `AgentFailed` when one is larger than `limit`.
+    """
+    rest, fields, size = b"", _Fields(), 0
+    async for chunk in chunks:
+        *lines, rest = _lines(rest + chunk)
+        for line in lines:
+            size += len(line)
+            if not line:
+                if fields.data is not None:
+                    yield fields.event()
+                fields, size = _Fields(), 0
+            else:
+                fields.add(line)
+        if size + len(rest) > limit:
+            raise AgentFailed(f"an event of the stream is larger than {limit} bytes")
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The lines, ended by LF, CRLF or CR; the last is what is not ended yet."""
+    if b"\r" not in data:
+        return data.split(b"\n")
+    # A CR at the very end may be the first half of a CRLF: it stays with the rest.
+    held = b"\r" if data.endswith(b"\r") else b""
+    body = data[: len(data) - len(held)]
+    lines = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    lines[-1] += held
+    return lines
+
+
+class _Fields:
+    """The fields of one event while its lines come."""
+
+    __slots__ = ("data", "id", "name")
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        self.name = "message"
+        self.id = ""
+
+    def add(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self.data = value if self.data is None else self.data + b"\n" + value
+        elif field == b"event":
+            self.name = value.decode(errors="replace")
+        elif field == b"id":
+            self.id = value.decode(errors="replace")
+
+    def event(self) -> Event:
+        return Event(self.data or b"", self.name, self.id)
