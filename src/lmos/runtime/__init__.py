@@ -1,9 +1,9 @@
 """The runtime: one way in for a tenant's channel, many agents behind it.
 
-`Routings` keeps a snapshot of who serves which channel. `Supervisor` takes a turn, finds the channel,
-asks the router which agent is meant, forwards the turn to it and passes its events on as they come;
-it remembers conversations and which agent answered last. It is a `Responder`, so every protocol
-serves it; `app.routes` does so over HTTP.
+`Routings` keeps a snapshot of who serves which channel. `Supervisor` takes a turn, finds the
+channel, asks the router which agent is meant, forwards the turn to it and passes its events on as
+they come; it remembers conversations and which agent answered last. It is a `Responder`, so every
+protocol serves it; `app.routes` does so over HTTP.
 """
 
 from lmos.runtime.connect import connect

@@ -1,0 +1,60 @@
+"""Telling a message that continues a conversation from one that stands alone, by its form.
+
+A follow-up leaves out what was said before ("and the month before?", "why?", "the second one",
+"12345", "yes please"). Its form alone does not decide: the router weighs it against what the
+message says by itself.
+"""
+
+import re
+from typing import Literal
+
+Form = Literal["whole", "referring", "elliptic", "social"]
+
+_SOCIAL = re.compile(
+    r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you| a lot| so much"
+    r"| very much)?|thx|ty|cheers|bye|goodbye|see you|great|perfect|nice|cool|awesome|how are you"
+    r"( doing)?( today)?)([ ,!.]+(there|all|again|thanks?|thank you|bye|everyone|team))*",
+)
+_CONTINUES = re.compile(
+    r"(and|but|or|also|then|so|what about|how about|what if|why|how come|since when|until when"
+    r"|yes|yeah|yep|sure|ok|okay|no|nope|not|correct|exactly|right|please do|go ahead|do it"
+    r"|same|the same|another|the other|the (first|second|third|last|next|previous) )\b.*"
+)
+_REFERS = re.compile(
+    r"\b(it|its|that|this|those|these|them|they|he|she|one|ones|there|then|instead|again|too|either)\b"
+)
+_CODE = re.compile(r"[\w-]*\d[\w-]*")
+_SHORT = 3
+
+
+def form_of(text: str) -> Form:
+    """The form of a message: `social` (greeting, thanks), `elliptic` (cannot stand alone),
+    `referring` (a sentence that points back), `whole`.
+    """
+    plain = re.sub(r"[^\w\s'-]", " ", text.lower()).strip()
+    words = plain.split()
+    joined = " ".join(words)
+    if _SOCIAL.fullmatch(joined):
+        return "social"
+    if len(words) <= _SHORT and not _is_request(words):
+        return "elliptic"
+    if _CONTINUES.fullmatch(joined) and len(words) <= 9:
+        return "elliptic"
+    if len(words) <= 5 and all(_CODE.fullmatch(w) or len(w) <= 3 for w in words):
+        return "elliptic"
+    return "referring" if _REFERS.search(joined) else "whole"
+
+
+_OPENERS = frozenset(
+    """
+    and but or so why when where who which what how the a in for at on to from with by of last next
+    yes no ok okay sure tomorrow today yesterday per via until since only just also not my all first
+    second third previous latest
+    """.split()  # noqa: SIM905  (a list this long reads better as words)
+)
+
+
+def _is_request(words: list[str]) -> bool:
+    """Whether even so few words say what is wanted ("show bill", "cancel contract")."""
+    has_code = any(_CODE.fullmatch(word) for word in words)
+    return len(words) >= 2 and words[0] not in _OPENERS and not has_code
