@@ -5,6 +5,7 @@ other side before anything was answered; else a turn could run twice.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ DOCUMENT_TIME, SILENCE = 5.0, 300.0
 LINGER = 0.2
 
 EVENT_STREAM = "text/event-stream"
+#: Bytes from which aiohttp wants a body as a file.
+_LARGE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ async def _send(
         return http.session().request(
             method,
             url,
-            data=data,
+            data=data if data is None or len(data) < _LARGE else io.BytesIO(data),
             headers=headers,
             allow_redirects=False,
             timeout=timeout,

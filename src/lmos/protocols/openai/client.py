@@ -27,31 +27,37 @@ from lmos.protocols.answering import answered
 TEXT_LIMIT = 4 * 1024 * 1024
 
 
-def responder(url: str, *, model: str, api_key: str | None = None) -> Responder:
-    """Answers turns by asking `model` at `{url}/chat/completions`, streamed. `url` ends in `/v1` as
-    a rule. The whole history is sent; the user's id goes along, nothing else about them does.
+def responder(url: str, *, model: str = "", api_key: str | None = None) -> Responder:
+    """Answers turns by asking a model at `{url}/chat/completions`, streamed. `url` ends in `/v1` as
+    a rule; its fragment names the model where `model` does not. The whole history is sent; the
+    user's id goes along, nothing else about them does.
     """
-    remote = _Remote(url.rstrip("/"), model, api_key)
+    base, _, named = url.partition("#")
+    remote = _Remote(base.rstrip("/"), model or named or "default", api_key)
 
     def respond(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        return answered(remote.ask, turn, agent=model)
+        return answered(remote.ask, turn, agent=remote.model)
 
     return respond
 
 
 class _Remote:
+    """The endpoint; `model` is what it is asked for."""
+
     def __init__(self, url: str, model: str, api_key: str | None) -> None:
-        self._url, self._model, self._api_key = url, model, api_key
+        self.model = model
+        self._url, self._api_key = url, api_key
         self._who = f"model {model!r} at {url}"
 
     async def ask(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        yield Started(agent=self._model)
+        """The answer's events; raises where it fails."""
+        yield Started(agent=self.model)
         async with (
             calls.request(
                 "POST",
                 f"{self._url}/chat/completions",
                 who=self._who,
-                body=request_of(turn, self._model),
+                body=request_of(turn, self.model),
                 headers=self._headers(turn),
             ) as response,
             aclosing(sse.parse(response.content.iter_any())) as events,
@@ -63,7 +69,7 @@ class _Remote:
                     break
                 if text := reading.text_of(event.data):
                     yield TextDelta(text=text)
-        for ending in reading.end(self._model):
+        for ending in reading.end(self.model):
             yield ending
 
     def _headers(self, turn: Turn) -> dict[str, str]:
