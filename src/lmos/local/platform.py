@@ -11,8 +11,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
 from lmos import llm, registry
-from lmos.controlplane import ControlPlane, EventLog
-from lmos.controlplane import api as control_api
+from lmos.controlplane import ControlPlane, EventLog, api
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
@@ -119,7 +118,7 @@ class Platform:
             await agents.changed({path for _, path in changes})
 
     def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
-        routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *control_api.routes(
+        routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *api.routes(
             store, self.events
         )]  # fmt: skip
         if not self._console:

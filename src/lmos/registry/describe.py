@@ -1,8 +1,8 @@
 """Reading what an agent says of itself, whichever documents it offers.
 
 `/.well-known/capabilities.json` tells capabilities with versions, tenants and channels; the A2A
-card tells how to send turns. Either alone is enough: a card's skills are capabilities in the version of
-the agent, and an agent with capabilities alone is asked over A2A at its base address.
+card tells how to send turns. Either alone is enough: a card's skills are capabilities in the
+version of the agent, and an agent with capabilities alone is asked over A2A at its base address.
 """
 
 import asyncio

@@ -11,8 +11,9 @@ from typing import Literal
 Form = Literal["whole", "referring", "elliptic", "social"]
 
 _SOCIAL = re.compile(
-    r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you| a lot| so much"
-    r"| very much)?|thx|ty|cheers|bye|goodbye|see you|great|perfect|nice|cool|awesome|how are you"
+    r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you| a lot"
+    r"| so much| very much)?|thx|ty|cheers|bye|goodbye|see you|great|perfect|nice|cool|awesome"
+    r"|how are you"
     r"( doing)?( today)?)([ ,!.]+(there|all|again|thanks?|thank you|bye|everyone|team))*",
 )
 _CONTINUES = re.compile(

@@ -1,0 +1,25 @@
+"""ADL, the Agent Definition Language: what an agent does, in Markdown anybody can write.
+
+`parse` reads a document into use cases with positions and collects all that is wrong. `rendered`
+and `lines_that_hold` say what of it counts in a turn. `mustache` fills the replies it quotes.
+"""
+
+from lmos.arc.adl.ast import Block, Condition, Diagnostic, Document, Line, Part, UseCase
+from lmos.arc.adl.parser import check_tools, parse
+from lmos.arc.adl.render import Facts, applies, lines_that_hold, rendered
+
+__all__ = [
+    "Block",
+    "Condition",
+    "Diagnostic",
+    "Document",
+    "Facts",
+    "Line",
+    "Part",
+    "UseCase",
+    "applies",
+    "check_tools",
+    "lines_that_hold",
+    "parse",
+    "rendered",
+]

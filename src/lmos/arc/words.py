@@ -1,0 +1,134 @@
+"""Reading a tool's arguments out of what the user says, without a language model.
+
+The parameter's type says what to look for: one of the values of a `Literal` or an `Enum` (and other
+`Words` for them), numbers, amounts, dates, text of a `pattern`. A date may be said as 2026-12-01,
+1 December or tomorrow.
+"""
+
+import calendar
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+YES = re.compile(
+    r"\b(yes|yeah|yep|yup|sure|ok|okay|please do|do it|go ahead|correct|confirm(ed)?|right"
+    r"|absolutely|definitely|of course)\b",
+    re.IGNORECASE,
+)
+NO = re.compile(
+    r"\b(no|nope|nah|not|don'?t|never ?mind|cancel that|stop|rather not|forget it)\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)?(?!\w)")
+_MONTHS = [calendar.month_name[month].lower() for month in range(1, 13)]
+_DAY = re.compile(
+    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({'|'.join(_MONTHS)})(?:,? (\d{{4}}))?\b",
+    re.IGNORECASE,
+)
+_ISO = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+
+
+@dataclass(frozen=True)
+class Words:
+    """Other words for a parameter's values: `Words(previous=("last month", "month before"))`."""
+
+    synonyms: Mapping[str, tuple[str, ...]]
+
+    def __init__(self, **synonyms: str | Iterable[str]) -> None:
+        found = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in synonyms.items()}
+        object.__setattr__(self, "synonyms", found)
+
+
+def find(annotation: Any, text: str, *, asked: bool = False, pattern: str | None = None) -> Any:
+    """The value that the text gives for a parameter of the type, or None. Where the user was
+    `asked` for it, any text will do for plain text, and yes or no for a truth value.
+    """
+    annotation, words = _unwrapped(annotation)
+    if pattern:
+        match = re.search(rf"(?<!\w)(?:{pattern.strip('^$')})(?!\w)", text, re.IGNORECASE)
+        return match[0] if match else None
+    if (choices := _choices(annotation)) is not None:
+        return _chosen(choices, words, text)
+    if annotation is bool:
+        return (
+            (NO.search(text) is None) if asked and (YES.search(text) or NO.search(text)) else None
+        )
+    if annotation in (int, float, Decimal):
+        return _number(annotation, text)
+    if annotation is date:
+        return _date(text)
+    if annotation is str:
+        if words and (found := _chosen({k: k for k in words.synonyms}, words, text)):
+            return found
+        return text.strip() if asked and text.strip() else None
+    return None
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, Words | None]:
+    """The bare type, out of `Annotated` and `X | None`, with its `Words` if it has some."""
+    words = None
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *extras = get_args(annotation)
+            words = next((extra for extra in extras if isinstance(extra, Words)), words)
+            continue
+        options = [a for a in get_args(annotation) if a is not type(None)]
+        if type(None) in get_args(annotation) and len(options) == 1:
+            annotation = options[0]
+            continue
+        return annotation, words
+
+
+def _choices(annotation: Any) -> dict[str, Any] | None:
+    if get_origin(annotation) is Literal:
+        return {str(value): value for value in get_args(annotation)}
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return {str(member.value): member for member in annotation}
+    return None
+
+
+def _chosen(choices: Mapping[str, Any], words: Words | None, text: str) -> Any:
+    """The choice whose longest word stands in the text."""
+    said = re.sub(r"\s+", " ", text.lower())
+    best: tuple[int, Any] = (0, None)
+    for name, value in choices.items():
+        synonyms = words.synonyms.get(name, ()) if words else ()
+        for word in (name, name.replace("_", " ").replace("-", " "), *synonyms):
+            pattern = rf"(?<!\w){re.escape(word.lower())}(?!\w)"
+            if len(word) > best[0] and re.search(pattern, said):
+                best = (len(word), value)
+    return best[1]
+
+
+def _number(type_: Any, text: str) -> Any:
+    match = _NUMBER.search(text)
+    if match is None:
+        return None
+    number = match[0].replace(",", ".")
+    if type_ is int:
+        return int(number) if "." not in number else None
+    return type_(number)
+
+
+def _date(text: str, today: date | None = None) -> date | None:
+    today = today or date.today()
+    if iso := _ISO.search(text):
+        try:
+            return date.fromisoformat(iso[0])
+        except ValueError:
+            return None
+    if day := _DAY.search(text):
+        month = _MONTHS.index(day[2].lower()) + 1
+        try:
+            found = date(int(day[3] or today.year), month, int(day[1]))
+        except ValueError:
+            return None
+        return found.replace(year=found.year + 1) if not day[3] and found < today else found
+    for word, days in (("day after tomorrow", 2), ("tomorrow", 1), ("today", 0), ("yesterday", -1)):
+        if re.search(rf"\b{word}\b", text, re.IGNORECASE):
+            return today + timedelta(days=days)
+    return None
