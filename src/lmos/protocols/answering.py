@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 #: Between the messages of an answer where a protocol has room for one text only.
 SEPARATOR = "\n\n"
+_LATE = "the time of the turn is up"
 
 
 class Stop:
@@ -51,6 +52,8 @@ class Stop:
         self, events: AsyncGenerator[TurnEvent, None], when: float | None
     ) -> TurnEvent | None:
         """The next event, None after the last; `DeadlineExceeded` at `when`."""
+        if when is not None and when <= asyncio.get_running_loop().time():
+            raise errors.DeadlineExceeded(_LATE)
         self._scope = scope = asyncio.timeout_at(when)
         try:
             async with scope:
@@ -60,7 +63,7 @@ class Stop:
                 raise
             if self.requested:
                 return None
-            raise errors.DeadlineExceeded("the time of the turn is up") from None
+            raise errors.DeadlineExceeded(_LATE) from None
         finally:
             self._scope = None
 

@@ -32,9 +32,12 @@ async def parse(
     """The events in a body that comes in pieces of any size. An unfinished last one is dropped;
     `AgentFailed` when one is larger than `limit`.
     """
-    rest, fields, size = b"", _Fields(), 0
+    rest, fields, size, after_cr = b"", _Fields(), 0, False
     async for chunk in chunks:
-        *lines, rest = _lines(rest + chunk)
+        # The LF of a CRLF that was cut in two ends no second line.
+        piece = chunk[1:] if after_cr and chunk.startswith(b"\n") else chunk
+        after_cr = chunk.endswith(b"\r")
+        *lines, rest = _lines(rest + piece)
         for line in lines:
             size += len(line)
             if not line:
@@ -49,14 +52,9 @@ async def parse(
 
 def _lines(data: bytes) -> list[bytes]:
     """The lines, ended by LF, CRLF or CR; the last is what is not ended yet."""
-    if b"\r" not in data:
-        return data.split(b"\n")
-    # A CR at the very end may be the first half of a CRLF: it stays with the rest.
-    held = b"\r" if data.endswith(b"\r") else b""
-    body = data[: len(data) - len(held)]
-    lines = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    lines[-1] += held
-    return lines
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data.split(b"\n")
 
 
 class _Fields:

@@ -72,10 +72,10 @@ def parts_of(message: Message) -> list[dict[str, Any]]:
     return parts or [{"text": ""}]
 
 
-def content_of(parts: Sequence[Part]) -> tuple[str, tuple[BinaryData, ...]]:
+def content_of(parts: Sequence[Part], between: str = "\n") -> tuple[str, tuple[BinaryData, ...]]:
     """The text of the parts, and what is not text. Structured data becomes JSON."""
     texts = [part.text for part in parts if part.text]
-    return "\n".join(texts), tuple(_binary(part) for part in parts if part.text is None)
+    return between.join(texts), tuple(_binary(part) for part in parts if part.text is None)
 
 
 def _binary(part: Part) -> BinaryData:

@@ -109,7 +109,9 @@ class Translator:
             yield from self._status(update.task.status, update.task.id)
         elif update.message:
             self.context_id = update.message.context_id
-            yield from self._add(Artifact(parts=update.message.parts), append=False)
+            text, binary = codec.content_of(update.message.parts)
+            self._binary += binary
+            yield from self._add(Artifact(parts=(Part(text=text),)), append=False)
             yield from self._finish()
         elif update.artifact_update:
             piece = update.artifact_update
@@ -151,7 +153,8 @@ class Translator:
 
     def _add(self, artifact: Artifact, append: bool = True) -> Iterator[TurnEvent]:
         """The text that the piece adds to what was said already."""
-        text, binary = codec.content_of(artifact.parts)
+        # An artifact that came in pieces has them as its parts.
+        text, binary = codec.content_of(artifact.parts, between="")
         self._binary += [piece for piece in binary if piece not in self._binary]
         known = self._artifacts.get(artifact.artifact_id)
         if known is None:

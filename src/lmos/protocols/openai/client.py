@@ -12,6 +12,7 @@ from lmos.model import (
     BinaryData,
     Done,
     Message,
+    Model,
     Responder,
     Started,
     TextDelta,
@@ -19,8 +20,9 @@ from lmos.model import (
     TurnEvent,
     Usage,
 )
-from lmos.model.errors import AgentFailed
-from lmos.protocols import calls, sse
+from lmos.model.base import Tuple
+from lmos.model.errors import AgentFailed, InvalidInput
+from lmos.protocols import calls, limits, sse
 from lmos.protocols.answering import answered
 
 #: Characters that an answer may have.
@@ -81,6 +83,38 @@ class _Remote:
         return headers | dict(turn.trace)
 
 
+class Delta(Model):
+    """What a chunk adds to the message."""
+
+    content: str | None = None
+
+
+class Choice(Model):
+    """An answer in a chunk."""
+
+    delta: Delta | None = None
+    finish_reason: str | None = None
+
+    model_config = Model.model_config | {"alias_generator": None}
+
+
+class Tokens(Model):
+    """What it took."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    model_config = Model.model_config | {"alias_generator": None}
+
+
+class Chunk(Model):
+    """A piece of the streamed answer."""
+
+    choices: Tuple[Choice] = ()
+    usage: Tokens | None = None
+    error: Any = None
+
+
 class _Reading:
     """The chunks of one answer as they come."""
 
@@ -89,32 +123,30 @@ class _Reading:
         self._text: list[str] = []
         self._size = 0
         self._finished = False
-        self._usage: dict[str, Any] = {}
+        self._usage = Tokens()
 
     def text_of(self, data: bytes) -> str:
         """The text that the chunk adds."""
         try:
-            chunk = orjson.loads(data)
+            chunk = limits.parsed(Chunk, orjson.loads(data))
         except orjson.JSONDecodeError as error:
             raise AgentFailed(f"{self._who} sent what is not JSON: {error}") from None
-        if not isinstance(chunk, dict):
-            raise AgentFailed(f"{self._who} sent a chunk that is not an object")
-        if failure := chunk.get("error"):
-            said = failure.get("message") if isinstance(failure, dict) else failure
+        except InvalidInput as error:
+            raise AgentFailed(f"{self._who} sent a chunk that cannot be read: {error}") from None
+        if chunk.error:
+            said = chunk.error.get("message") if isinstance(chunk.error, dict) else chunk.error
             raise AgentFailed(f"{self._who} failed: {said}")
-        self._usage = chunk.get("usage") or self._usage
-        return "".join(self._added(choice) for choice in chunk.get("choices") or [])
+        self._usage = chunk.usage or self._usage
+        return "".join(self._added(choice) for choice in chunk.choices)
 
-    def _added(self, choice: Any) -> str:
-        if not isinstance(choice, dict):
-            raise AgentFailed(f"{self._who} sent a chunk that cannot be read")
-        self._finished = self._finished or bool(choice.get("finish_reason"))
-        text = (choice.get("delta") or {}).get("content") or ""
+    def _added(self, choice: Choice) -> str:
+        self._finished = self._finished or bool(choice.finish_reason)
+        text = (choice.delta and choice.delta.content) or ""
         self._text.append(text)
         self._size += len(text)
         if self._size > TEXT_LIMIT:
             raise AgentFailed(f"{self._who} answers with more than {TEXT_LIMIT} characters")
-        return str(text)
+        return text
 
     def end(self, model: str) -> list[TurnEvent]:
         """The events that end the turn, once the stream has ended."""
@@ -125,8 +157,8 @@ class _Reading:
             raise AgentFailed(f"{self._who} answered nothing")
         usage = Usage(
             model=model,
-            input_tokens=self._usage.get("prompt_tokens") or 0,
-            output_tokens=self._usage.get("completion_tokens") or 0,
+            input_tokens=self._usage.prompt_tokens,
+            output_tokens=self._usage.completion_tokens,
             requests=1,
         )
         return [Answer(message=Message(role="assistant", content=text)), Done(usage=usage)]

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lmos.model import STABLE, TERMINAL, Done, Failed, Responder, Turn, TurnEvent, Usage
+from lmos.model import STABLE, TERMINAL, Done, Failed, Responder, Started, Turn, TurnEvent, Usage
 from lmos.model.errors import LmosError, NotFound, face_of
 from lmos.protocols import http, limits, sse
 from lmos.protocols.answering import Outcome, Texts, answered, collect, from_opening
@@ -142,9 +142,11 @@ async def _chunks(
         return sse.frame(orjson.dumps(body | ({"lmos": note} if note else {})))
 
     async with aclosing(from_opening(events)) as opened:
-        yield piece({"role": "assistant", "content": ""})
         async for event in opened:
             outcome.add(event)
+            if isinstance(event, Started):
+                yield piece({"role": "assistant", "content": ""}, note=codec.note_of(event))
+                continue
             if isinstance(event, Failed):
                 yield http.Last(sse.frame(orjson.dumps(codec.error_of(event.exception()))))
                 return
