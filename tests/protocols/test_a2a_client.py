@@ -95,8 +95,10 @@ async def test_the_turn_is_the_very_same(serve: Serve) -> None:
 async def test_the_path_says_which_channel_whatever_the_turn_says(serve: Serve) -> None:
     asked = Recording()
     url = await serve(a2a.routes(asked, DESCRIPTION, prefix="/a2a/{tenant}/{channel}"))
-    await events_of(a2a.responder(f"{url}/a2a/globex/ivr"), a_turn())
+    turn = a_turn(user=User(id="u", claims={"admin": True}))
+    await events_of(a2a.responder(f"{url}/a2a/globex/ivr"), turn)
     assert (asked.turns[0].tenant, asked.turns[0].channel) == ("globex", "ivr")
+    assert asked.turns[0].user == User(id="u")
 
 
 async def test_errors_keep_their_class(serve: Serve) -> None:

@@ -195,7 +195,7 @@ async def test_the_client_gives_the_very_events(serve: Serve, responder: Respond
 async def test_the_client_sends_the_turn(serve: Serve) -> None:
     asked = Recording()
     turn = a_turn(
-        conversation_id="a b?ü%2F",
+        conversation_id="a b?ü日%2F\n",
         subset="canary",
         system_context={"lang": "de"},
         user=User(id="u", token="tok", profile={"tier": "gold"}),

@@ -26,7 +26,7 @@ def chat_routes(responder: Responder) -> list[Route]:
     async def chat(request: Request) -> Response:
         turn = await _turn(request)
         events = answered(responder, turn)
-        headers = {"x-turn-id": turn.turn_id, "x-conversation-id": turn.conversation_id}
+        headers = {"x-turn-id": turn.turn_id}
         if EVENT_STREAM in request.headers.get("accept", ""):
             refuse = partial(http.problem_response, path=request.url.path)
             return http.Stream(_frames(events), refuse, headers)
