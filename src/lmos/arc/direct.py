@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 class Progress(BaseModel):
-    """Where a conversation stands: the use case, how far it is, the arguments known so far
-    (`tool.parameter` to text), and the argument that was asked for.
+    """Where a conversation stands: the use case, how far it is, the arguments known so far by the
+    names of their parameters, and the argument that was asked for (`tool.parameter`).
     """
 
     use_case: str = ""
@@ -112,12 +112,11 @@ class Direct:
         if found is None:
             self._refuse(ctx, reply)
             return None, Progress()
-        if current and found is current and continues:
-            fresh = self._arguments(ctx.text, found)
-            known = {**progress.known, **fresh}
-            step = progress.step if progress.pending or progress.asked else 0
-            return found, Progress(use_case=found.id, known=known, step=step)
-        return found, Progress(use_case=found.id, known=self._arguments(ctx.text, found))
+        known = self._arguments(ctx.text, found)
+        if form_of(ctx.text) != "whole":  # "cancel it" means what was spoken of
+            known = {**progress.known, **known}
+        goes_on = found is current and continues and (progress.pending or progress.asked)
+        return found, Progress(use_case=found.id, known=known, step=progress.step if goes_on else 0)
 
     async def _choose(self, ctx: Context, current: UseCase | None) -> tuple[UseCase | None, bool]:
         """The use case that the message is for, and whether it continues the current one."""
@@ -163,7 +162,7 @@ class Direct:
         if value is None:
             return False
         progress.known.update(self._arguments(ctx.text, self._cases[progress.use_case]))
-        progress.known[progress.asked] = _kept(value)
+        progress.known[name] = _kept(value)
         progress.asked = ""
         return True
 
@@ -174,7 +173,7 @@ class Direct:
             for parameter in self._tools[name].parameters if name in self._tools else ():
                 value = words.find(parameter.annotation, text, pattern=parameter.pattern)
                 if value is not None:
-                    found[f"{name}.{parameter.name}"] = _kept(value)
+                    found[parameter.name] = _kept(value)
         return found
 
     # --- following --------------------------------------------------------------------------------
@@ -214,9 +213,8 @@ class Direct:
         tool = self._tools[name]
         arguments = {}
         for parameter in tool.parameters:
-            key = f"{name}.{parameter.name}"
-            if key in progress.known:
-                arguments[parameter.name] = progress.known[key]
+            if parameter.name in progress.known:
+                arguments[parameter.name] = progress.known[parameter.name]
             elif parameter.required:
                 return parameter
         return Wanted(tool, name, arguments)

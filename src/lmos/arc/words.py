@@ -34,12 +34,17 @@ _ISO = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 
 @dataclass(frozen=True)
 class Words:
-    """Other words for a parameter's values: `Words(previous=("last month", "month before"))`."""
+    """Other words for a parameter's values: `Words(previous=("last month", "month before"))`, or
+    `Words({"direct debit": ("iban",)})` where a value is no identifier.
+    """
 
     synonyms: Mapping[str, tuple[str, ...]]
 
-    def __init__(self, **synonyms: str | Iterable[str]) -> None:
-        found = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in synonyms.items()}
+    def __init__(
+        self, given: Mapping[str, str | Iterable[str]] | None = None, **named: str | Iterable[str]
+    ) -> None:
+        both = {**(given or {}), **named}
+        found = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in both.items()}
         object.__setattr__(self, "synonyms", found)
 
 

@@ -5,7 +5,8 @@ A `RoutingTable` holds what the agents of a channel say of themselves, as vector
 candidates with probabilities and evidence, and the reason. Routers hold no state.
 """
 
+from lmos.router.evaluation import Report, evaluate
 from lmos.router.table import RoutingTable
 from lmos.router.vector import RoutingRequest, VectorRouter
 
-__all__ = ["RoutingRequest", "RoutingTable", "VectorRouter"]
+__all__ = ["Report", "RoutingRequest", "RoutingTable", "VectorRouter", "evaluate"]

@@ -1,0 +1,35 @@
+"""`lmos route`."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from lmos.cli.agents import routable_agents
+from lmos.cli.explain import lines
+
+_file = click.Path(path_type=Path, exists=True)
+
+
+@click.command(epilog='Example: lmos route --agents examples/acme "how much do I owe you?"')
+@click.argument("text")
+@click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
+@click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def command(text: str, agents: Path | None, examples: Path | None, output: str) -> None:
+    """Decide which agent a message is for, without a platform, and show why."""
+    from lmos.llm import embedder
+    from lmos.model import Decision, Message
+    from lmos.router import RoutingRequest, RoutingTable, VectorRouter
+
+    async def decide() -> Decision:
+        table = await RoutingTable.build(routable_agents(agents, examples), embedder())
+        request = RoutingRequest((Message(role="user", content=text),))
+        return await VectorRouter(embedder()).decide(request, table)
+
+    decision = asyncio.run(decide()).wire()
+    if output == "json":
+        click.echo(json.dumps(decision, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(lines(decision)))
