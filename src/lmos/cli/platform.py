@@ -57,18 +57,18 @@ class Platform:
                     yield json.loads(line[5:])
 
     def channel(self, given: str | None) -> tuple[str, str]:
-        """Tenant and channel out of `tenant/channel`; the first resolved one when none is given."""
+        """Tenant and channel out of `tenant/channel`; the one with most to offer when none is given."""
         if given:
             tenant, _, channel = given.partition("/")
             if not tenant or not channel:
                 fail(f"{given!r} is not a channel; write it as tenant/channel, such as acme/web")
             return tenant, channel
         routings = self.get("/apis/lmos.eclipse/v1/channelroutings")["items"]
-        for routing in routings:
-            labels = routing["metadata"].get("labels", {})
-            if routing["spec"].get("capabilityGroups"):
-                return labels.get("tenant", ""), labels.get("channel", "")
-        fail("no channel is resolved; see: lmos get channels")
+        best = max(routings, key=_offers, default=None)
+        if best is None or not _offers(best):
+            fail("no channel is resolved; see: lmos get channels")
+        labels = best["metadata"].get("labels", {})
+        return labels.get("tenant", ""), labels.get("channel", "")
 
     @contextmanager
     def _ask(
@@ -97,6 +97,12 @@ class Platform:
 def path_of(*parts: str) -> str:
     """A URL path with each part escaped."""
     return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _offers(routing: dict[str, Any]) -> int:
+    """How many capabilities a routing has."""
+    groups = routing["spec"].get("capabilityGroups", [])
+    return sum(len(group["capabilities"]) for group in groups)
 
 
 def _reason(response: http.client.HTTPResponse) -> str:

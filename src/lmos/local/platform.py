@@ -184,10 +184,10 @@ class Platform:
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:
-    """Returns when store and routing tables have not changed for a moment: all is reconciled."""
+    """Returns when the store has not changed for a moment and the routing tables follow it."""
     seen, still = "", 0
     while still < 6:
         await asyncio.sleep(0.05)
-        _, version = await store.list(Agent)
-        now = f"{version} {routings.version}"
-        seen, still = now, still + 1 if now == seen else 0
+        _, now = await store.list(Agent)
+        still = still + 1 if now == seen and not routings.pending else 0
+        seen = now

@@ -70,6 +70,7 @@ class Routings:
         self._embedder = embedder
         self._tables: dict[Identity, ChannelTable] = {}
         self._dirty = asyncio.Event()
+        self._building = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -105,6 +106,11 @@ class Routings:
     def all(self, subset: str = "stable") -> list[ChannelTable]:
         """Every channel's table of a subset, by tenant and channel."""
         return [self._tables[key] for key in sorted(self._tables) if key[2] == subset]
+
+    @property
+    def pending(self) -> bool:
+        """Whether the store is known to have changed since the snapshot in force."""
+        return self._building or self._dirty.is_set()
 
     async def refresh(self) -> None:
         """Builds a snapshot of the store as it is now and swaps it in."""
@@ -160,12 +166,15 @@ class Routings:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            self._building = True
             try:
                 await self.refresh()
             except Exception:
                 log.exception("the routing tables could not be built; the last ones stay in force")
                 await asyncio.sleep(1)
                 self._dirty.set()
+            finally:
+                self._building = False
 
 
 def _member(group: CapabilityGroup, agent: Agent | None) -> Member:

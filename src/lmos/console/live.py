@@ -1,0 +1,68 @@
+"""The store as the page shows it: read once for all visitors, again whenever it changes."""
+
+import asyncio
+import contextlib
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from lmos.model import Agent, Channel, ChannelRouting, Resource, Store, errors
+
+
+class Live:
+    """Agents, channels and routings of now. `version` grows with every change."""
+
+    def __init__(self, store: Store) -> None:
+        self.version = 0
+        self.agents: list[Agent] = []
+        self.channels: list[Channel] = []
+        self.routings: list[ChannelRouting] = []
+        self._store = store
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._read()
+        kinds: list[type[Resource]] = [Agent, Channel, ChannelRouting]
+        self._tasks = [asyncio.create_task(self._follow(kind)) for kind in kinds]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def channel_names(self) -> list[str]:
+        """The channels that somebody serves, as `tenant/channel`; those with most to offer first."""
+        served = [r for r in self.routings if r.spec.capability_groups]
+        served.sort(key=lambda r: -sum(len(g.capabilities) for g in r.spec.capability_groups))
+        return [f"{r.tenant}/{r.channel}" for r in served]
+
+    def channels_of(self, agent: str) -> list[str]:
+        """The channels that an agent serves."""
+        return [
+            f"{routing.tenant}/{routing.channel}"
+            for routing in self.routings
+            if any(group.name == agent for group in routing.spec.capability_groups)
+        ]
+
+    async def _follow(self, kind: type[Resource]) -> None:
+        while True:
+            with contextlib.suppress(errors.Gone):
+                _, version = await self._store.list(kind)
+                await self._read()
+                async with aclosing(self._store.watch(kind, version)) as changes:  # type: ignore[type-var]
+                    async for _ in changes:
+                        await self._read()
+
+    async def _read(self) -> None:
+        agents, _ = await self._store.list(Agent)
+        channels, _ = await self._store.list(Channel)
+        routings, _ = await self._store.list(ChannelRouting)
+        if (agents, channels, routings) != (self.agents, self.channels, self.routings):
+            self.agents, self.channels, self.routings = agents, channels, routings
+            self.version += 1
