@@ -32,7 +32,7 @@ demo: install ## start the example platform, ask it ten questions, leave it runn
 	@$(BIN)/python -m lmos.local.demo examples/acme $(ARGS)
 
 test: install ## run the tests (ARGS='-k name' picks some)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
 
 check: install ## style, types, import direction
 	@$(BIN)/ruff check .

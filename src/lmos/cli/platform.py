@@ -57,7 +57,7 @@ class Platform:
                     yield json.loads(line[5:])
 
     def channel(self, given: str | None) -> tuple[str, str]:
-        """Tenant and channel out of `tenant/channel`; the one with most to offer when none is given."""
+        """Tenant and channel of `tenant/channel`; without it the one with most to offer."""
         if given:
             tenant, _, channel = given.partition("/")
             if not tenant or not channel:

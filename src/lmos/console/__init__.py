@@ -36,10 +36,9 @@ def mount(
         from nicegui import ui
     except ImportError:
         raise errors.MissingExtra("console", "the page") from None
-    from starlette.routing import Mount
-
     from lmos.console.live import Live
     from lmos.console.page import Page
+    from lmos.console.place import PageMount
 
     live = Live(store)
 
@@ -57,4 +56,4 @@ def mount(
             yield state
 
     app.router.lifespan_context = lifespan  # type: ignore[assignment]
-    app.router.routes.append(Mount("/", inner))
+    app.router.routes.append(PageMount(inner))

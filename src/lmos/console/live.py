@@ -37,7 +37,7 @@ class Live:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def channel_names(self) -> list[str]:
-        """The channels that somebody serves, as `tenant/channel`; those with most to offer first."""
+        """The channels that are served, as `tenant/channel`; those with most to offer first."""
         served = [r for r in self.routings if r.spec.capability_groups]
         served.sort(key=lambda r: -sum(len(g.capabilities) for g in r.spec.capability_groups))
         return [f"{r.tenant}/{r.channel}" for r in served]

@@ -106,10 +106,14 @@ class Process:
         last = self._log.last()
         return f"{how}: {last}" if last and code > 0 else how
 
-    async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Asks it to finish its turns, waits, and ends it by force after `timeout` seconds."""
+    def terminate(self) -> None:
+        """Asks it to take no more connections, finish its turns and end."""
         with contextlib.suppress(ProcessLookupError):
             self.child.terminate()
+
+    async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Asks it to finish its turns, waits, and ends it by force after `timeout` seconds."""
+        self.terminate()
         try:
             await asyncio.wait_for(self.child.wait(), timeout)
         except TimeoutError:

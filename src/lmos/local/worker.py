@@ -134,6 +134,7 @@ class Worker:
             await asyncio.shield(fresh.stop(timeout=1.0))
             raise
         old, self._process = self._process, fresh
+        old.terminate()
         await self._became_ready("AgentReloaded", f"{self.source.module} was loaded again")
         await old.stop()
 

@@ -98,7 +98,7 @@ class VectorRouter:
     async def _look(self, request: RoutingRequest, form: Form, table: RoutingTable) -> list[_View]:
         """The message by itself and, where it may continue, together with what was said before."""
         texts = [request.text]
-        if request.active_agent and request.before and form != "social":
+        if request.before and form != "social":
             texts.append(f"{request.before} {request.text}")
         vectors = await self._embedder.embed(texts)
         return [self._view(vector, table) for vector in vectors]
@@ -123,11 +123,13 @@ class VectorRouter:
         active = request.active_agent if request.active_agent in table.names else None
         if not views:
             return Decision(outcome="out_of_scope", confidence=1.0, reason="there are no agents")
-        alone = views[0]
+        alone, joined = views[0], views[-1]
         if form == "social":
             return self._social(active, table, alone)
-        if active and _continues(form, alone, views[-1], table.names.index(active)):
-            return self._stay(active, table, views[-1], form)
+        if active is None and joined.meant >= 0.5:  # a caller that brings its own history
+            active = table.names[joined.best]
+        if active and _continues(form, alone, joined, table.names.index(active)):
+            return self._stay(active, table, joined, form)
         if alone.meant >= 0.5:
             candidates = self._candidates(table, alone)
             reason = f"nearest to what {candidates[0].agent} offers"
