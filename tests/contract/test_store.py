@@ -105,8 +105,9 @@ async def test_a_field_left_out_is_taken_back_unless_another_holds_it(store: Sto
 
 async def test_another_owners_field_is_a_conflict_unless_forced(store: Store) -> None:
     await store.apply(agent(description="mine"), "me")
-    with pytest.raises(errors.Conflict, match=r"spec\.description.*'me'"):
+    with pytest.raises(errors.Conflict, match=r"spec\.description.*'me'") as caught:
         await store.apply(agent(description="yours"), "you")
+    assert caught.value.details == {"field": "spec.description", "owner": "me"}
     assert (await store.get(Agent, "a")).spec.description == "mine"  # type: ignore[union-attr]
     await store.apply(agent(description="mine"), "you")  # the same value is shared
     await store.apply(agent(description="yours"), "you", force=True)

@@ -154,9 +154,12 @@ agents_ = st.lists(st.lists(offers | st.just("a@bad"), max_size=5), min_size=1, 
     lambda lists: [agent(f"agent-{i}", *o) for i, o in enumerate(lists)]
 )
 needs = st.lists(
-    st.builds("{}@{}".format, st.sampled_from("abcde"), st.sampled_from([">=1", "^1", "1.2", "*", "?"])),
-    max_size=5, unique=True,
-)  # fmt: skip
+    st.builds(
+        "{}@{}".format, st.sampled_from("abcde"), st.sampled_from([">=1", "^1", "1.2", "*", "?"])
+    ),
+    max_size=5,
+    unique=True,
+)
 
 
 @given(agents_, needs, st.randoms(use_true_random=False))

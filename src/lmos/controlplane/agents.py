@@ -89,15 +89,14 @@ class AgentReconciler:
         if url == agent.spec.url and self._clock() - when < DESCRIBE_EVERY:
             await self._probe(agent.spec.url)
             return None
-        description = await self._describe(agent.spec.url)
-        self._described[agent.key] = (agent.spec.url, self._clock())
-        return description
+        return await self._describe(agent.spec.url)
 
     async def _answered(self, agent: Agent, description: Description | None) -> float:
         self._failures.pop(agent.key, None)
         status = agent.status
         if description is not None:
             agent = await self._take(agent, description)
+            self._described[agent.key] = (agent.spec.url, self._clock())
             address = AgentAddress(
                 url=description.url or agent.spec.url, protocol=description.protocol
             )

@@ -36,7 +36,9 @@ def applied(owned: Owned, owner: str, tree: Mapping[str, Any], *, force: bool) -
                 if not force:
                     raise errors.Conflict(
                         f"{'.'.join(path)} is owned by {name!r}; {owner!r} cannot set it "
-                        "unless it forces"
+                        "unless it forces",
+                        field=".".join(path),
+                        owner=name,
                     )
                 del fields[held]
     return {**{name: fields for name, fields in others.items() if fields}, owner: mine}
