@@ -11,7 +11,7 @@ from typing import Literal
 Form = Literal["whole", "referring", "elliptic", "social"]
 
 _SOCIAL = re.compile(
-    r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you| a lot"
+    r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you)?( a lot"
     r"| so much| very much)?|thx|ty|cheers|bye|goodbye|see you|great|perfect|nice|cool|awesome"
     r"|how are you"
     r"( doing)?( today)?)([ ,!.]+(there|all|again|thanks?|thank you|bye|everyone|team))*",
@@ -37,7 +37,7 @@ def form_of(text: str) -> Form:
     joined = " ".join(words)
     if _SOCIAL.fullmatch(joined):
         return "social"
-    if len(words) <= _SHORT and not _is_request(words):
+    if len(words) <= _SHORT and not _is_request(words) and not _is_question(words):
         return "elliptic"
     if _CONTINUES.fullmatch(joined) and len(words) <= 9:
         return "elliptic"
@@ -53,6 +53,11 @@ _OPENERS = frozenset(
     second third previous latest
     """.split()  # noqa: SIM905  (a list this long reads better as words)
 )
+
+
+def _is_question(words: list[str]) -> bool:
+    """Whether three words are a whole question ("who wrote Hamlet")."""
+    return len(words) == _SHORT and words[0] in ("who", "what", "where", "when", "which", "how")
 
 
 def _is_request(words: list[str]) -> bool:

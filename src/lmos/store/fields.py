@@ -31,8 +31,6 @@ def applied(owned: Owned, owner: str, tree: Mapping[str, Any], *, force: bool) -
     for path, value in mine.items():
         for name, fields in others.items():
             for held in [h for h in fields if _clash(h, fields[h], path, value)]:
-                if held == path and fields[held] == value:
-                    continue
                 if not force:
                     raise errors.Conflict(
                         f"{'.'.join(path)} is owned by {name!r}; {owner!r} cannot set it "

@@ -51,6 +51,15 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _END = re.compile(r"-{4,}\s*$")
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A line of a section; one of a code fence is taken as it is."""
+
+    number: int
+    text: str
+    fenced: bool = False
+
+
 @dataclass
 class _Open:
     """A use case being read."""
@@ -61,7 +70,7 @@ class _Open:
     limit: int | None = None
     conditions: tuple[Condition, ...] = ()
     category: str = ""
-    sections: dict[SectionName, list[tuple[int, str]]] = field(default_factory=dict)
+    sections: dict[SectionName, list[_Text]] = field(default_factory=dict)
 
 
 def parse(text: str) -> Document:
@@ -78,20 +87,22 @@ class _Parser:
 
     def document(self) -> Document:
         case: _Open | None = None
-        section: list[tuple[int, str]] | None = None
+        section: list[_Text] | None = None
+        ended = False
         for number, line, fenced in self._lines:
             if fenced:
                 if section is not None:
-                    section.append((number, line))
+                    section.append(_Text(number, line, fenced=True))
             elif found := _VERSION.match(line):
                 self._set_version(found[1], case)
             elif line.lstrip().startswith("#") and (heading := _HEADING.match(line)):
                 case, section = self._heading(heading, number, case)
+                ended = False
             elif _END.match(line):
-                section = None
+                section, ended = None, True
             elif section is not None:
-                section.append((number, line))
-            elif case is not None and line.strip():
+                section.append(_Text(number, line))
+            elif case is not None and line.strip() and not ended:
                 self._say(number, 1, "text outside a section", "put it below a heading")
         cases = tuple(self._finished(open_) for open_ in self._done)
         self._check_ids(cases)
@@ -101,7 +112,7 @@ class _Parser:
 
     def _heading(
         self, heading: re.Match[str], number: int, case: _Open | None
-    ) -> tuple[_Open | None, list[tuple[int, str]] | None]:
+    ) -> tuple[_Open | None, list[_Text] | None]:
         word, rest = heading[2].lower(), heading[3]
         column = heading.start(2) + 1
         if word in _USE_CASE:
@@ -147,10 +158,10 @@ class _Parser:
         examples: tuple[str, ...] = ()
         for name, lines in case.sections.items():
             if name == "description":
-                description = "\n".join(text.strip() for _, text in lines).strip()
+                description = "\n".join(line.text.strip() for line in lines).strip()
             elif name == "examples":
                 examples = tuple(
-                    text.strip().lstrip("-*").strip() for _, text in lines if text.strip()
+                    line.text.strip().lstrip("-*").strip() for line in lines if line.text.strip()
                 )
             else:
                 sections[name] = self._parts(lines)
@@ -170,14 +181,17 @@ class _Parser:
             sections=sections,
         )
 
-    def _parts(self, lines: list[tuple[int, str]]) -> tuple[Part, ...]:
+    def _parts(self, lines: list[_Text]) -> tuple[Part, ...]:
         """Lines and blocks, nested as `<condition>` and `</>` say."""
         top: list[Part] = []
         stack: list[tuple[tuple[Condition, ...], list[Part], int]] = []
-        for number, raw in lines:
+        for number, raw, fenced in ((line.number, line.text, line.fenced) for line in lines):
+            into = stack[-1][1] if stack else top
+            if fenced:
+                into.append(Line(raw.rstrip(), number))
+                continue
             conditions, text = self._leading(raw, number)
             text, closes = (text.replace("</>", ""), text.count("</>"))
-            into = stack[-1][1] if stack else top
             if conditions and not text.strip() and not closes:
                 stack.append((conditions, [], number))
                 continue
