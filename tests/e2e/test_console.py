@@ -1,4 +1,4 @@
-"""The page of a real platform in a real browser. `LMOS_SCREENSHOT=FILE` keeps a picture of it."""
+"""The page of a real platform in a real browser. `CONSOLE_SCREENSHOT=FILE` keeps a picture of it."""
 
 import os
 import shutil
@@ -60,7 +60,7 @@ def test_chat_names_the_agent_and_tells_why(page: Page) -> None:
     why = page.locator(".lm-decision[open]")
     expect(why).to_contain_text("continues the conversation with billing-agent")
     expect(why).to_contain_text("how much do I owe")
-    if path := os.environ.get("LMOS_SCREENSHOT"):
+    if path := os.environ.get("CONSOLE_SCREENSHOT"):
         page.screenshot(path=path)
 
 

@@ -87,6 +87,7 @@ class Chat:
         if not text or not self._channel.value or (self._turn and not self._turn.done()):
             return
         self._input.set_value("")
+        self._input.run_method("focus")
         self._empty.set_visibility(False)
         with self._talk:
             ui.label(text).classes("lm-user")
