@@ -1,4 +1,4 @@
-"""The page of a real platform in a real browser. `CONSOLE_SCREENSHOT=FILE` keeps a picture of it."""
+"""The page of a real platform in a real browser. `CONSOLE_SCREENSHOT=FILE` keeps a picture."""
 
 import os
 import shutil

@@ -341,7 +341,7 @@ async def _called(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _sentences(text: str) -> list[str]:
     """The text in pieces that end with a sentence or a line, as it is streamed."""
-    return [piece for piece in re.split(r"(?<=[.!?\n])(?=\s*\S)", text) if piece]
+    return [piece for piece in re.split(r"(?<=[.!?])(?=\s)|(?<=\n)", text) if piece]
 
 
 def _folder_of_caller() -> Path:
