@@ -315,6 +315,48 @@ async def test_instructions_and_status() -> None:
     assert any(isinstance(e, StatusUpdate) and e.text == "working" for e in events)
 
 
+async def test_what_a_tool_tells_arrives_while_it_runs() -> None:
+    agent = Agent(name="a", model=ScriptedModel(Call("work"), "ok").model)
+    heard = asyncio.Event()
+
+    @agent.tool
+    async def work(ctx: Context) -> str:
+        """Works until somebody has heard of it."""
+        ctx.emit("working")
+        async with asyncio.timeout(5):
+            await heard.wait()
+        return "done"
+
+    turn = Turn(conversation_id="c", turn_id="t", messages=(Message(role="user", content="go"),))
+    async with aclosing(agent.respond(turn)) as events:
+        async for event in events:
+            if isinstance(event, StatusUpdate):
+                heard.set()
+    assert isinstance(event, Done)
+
+
+async def test_leaving_ends_the_tool() -> None:
+    agent = Agent(name="a", model=ScriptedModel(Call("work"), "ok").model)
+    ended = asyncio.Event()
+
+    @agent.tool
+    async def work() -> str:
+        """Works for ever."""
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return ""
+
+    turn = Turn(conversation_id="c", turn_id="t", messages=(Message(role="user", content="go"),))
+    async with aclosing(agent.respond(turn)) as events:
+        async for event in events:
+            if isinstance(event, ToolCall):
+                await asyncio.sleep(0.05)  # the tool is running now
+                break
+    assert ended.is_set()
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from lmos.arc.adl import Document, UseCase, check_tools, parse
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct, Reply
 from lmos.arc.loop import Spoken, run, system_prompt
+from lmos.arc.running import Told
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import (
@@ -215,21 +216,15 @@ class Agent:
         yield Started(agent=self.name, version=self.version)
         history = History(self._kept())
         turn = await history.recall(turn)
-        queue: list[TurnEvent] = []
-        ctx = self._context(turn, queue)
-        ctx = await self._filtered_input(ctx, queue)
-        reply = Reply()
-        usage = Usage(model="direct")
-        spoken = Spoken()
+        told = Told()
+        ctx = await self._filtered_input(self._context(turn, told), told)
+        reply, spoken = Reply(), Spoken()
         held = bool(self._output_filters)
-        async with aclosing(self._events(ctx, reply, spoken)) as events:
+        async with aclosing(told.between(self._events(ctx, reply, spoken))) as events:
             async for event in events:
-                while queue:
-                    yield queue.pop(0)
                 if not (held and isinstance(event, TextDelta)):
                     yield event
-        while queue:
-            yield queue.pop(0)
+        usage = Usage(model="direct")
         if not self.model.direct:
             reply.text, usage = spoken.text, spoken.usage
         reply.text = await self._filtered_output(ctx, reply.text)
@@ -294,19 +289,17 @@ class Agent:
             self._state = _open(self._memory_spec, self.name)
         return self._state
 
-    def _context(self, turn: Turn, queue: list[TurnEvent]) -> Context:
-        return Context(
-            turn, agent=self.name, deps=self._deps, state=self._kept(), emit=queue.append
-        )
+    def _context(self, turn: Turn, told: Told) -> Context:
+        return Context(turn, agent=self.name, deps=self._deps, state=self._kept(), emit=told)
 
-    async def _filtered_input(self, ctx: Context, queue: list[TurnEvent]) -> Context:
+    async def _filtered_input(self, ctx: Context, told: Told) -> Context:
         text = ctx.text
         for function in self._input_filters:
             text = await _called(function, ctx, text)
         if text == ctx.text:
             return ctx
         last = ctx.turn.messages[-1].but(content=text)
-        changed = self._context(ctx.turn.but(messages=(*ctx.turn.history, last)), queue)
+        changed = self._context(ctx.turn.but(messages=(*ctx.turn.history, last)), told)
         changed.output = ctx.output
         return changed
 

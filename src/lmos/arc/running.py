@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,41 @@ class Wanted:
     def text(self) -> str:
         """The result, or the error, as a model reads it."""
         return f"error: {self.error}" if self.error else as_text(self.result)
+
+
+class Told:
+    """What functions of the agent tell while they run, put between the turn's other events at once.
+    Threads may tell as well.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+
+    def __call__(self, event: TurnEvent) -> None:
+        """Tells the event."""
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+
+    async def between(
+        self, events: AsyncGenerator[TurnEvent, None]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The events, with what is told in the order that it happens. Closes them."""
+        task = asyncio.ensure_future(self._pump(events))
+        try:
+            while (event := await self._queue.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _pump(self, events: AsyncGenerator[TurnEvent, None]) -> None:
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    self(event)
+        finally:
+            self._loop.call_soon(self._queue.put_nowait, None)
 
 
 async def run_tools(ctx: Context, calls: Sequence[Wanted]) -> AsyncGenerator[TurnEvent, None]:

@@ -9,14 +9,15 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import watchfiles
+from typing import TYPE_CHECKING, Self
 
 from lmos.model import Key, errors
 from lmos.model.errors import InvalidManifest
 from lmos.store.manifests import Manifest, is_manifest_file, manifest_files, read_file, repeated
 from lmos.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import watchfiles
 
 OWNER = "manifest"
 
@@ -71,12 +72,14 @@ class DirectoryStore(MemoryStore):
     # --- inside -----------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
+        import watchfiles  # only who follows a directory needs it
+
         async for changes in watchfiles.awatch(
             self._directory, stop_event=self._stop, watch_filter=self._counts, step=20, debounce=200
         ):
             self.load({Path(path) for _, path in changes})
 
-    def _counts(self, _: watchfiles.Change, path: str) -> bool:
+    def _counts(self, _: "watchfiles.Change", path: str) -> bool:
         return is_manifest_file(Path(path), self._directory)
 
     def _read(self, file: Path) -> None:
