@@ -242,7 +242,9 @@ def main() -> None:
     parser.add_argument("--target", default="")
     arguments = parser.parse_args()
     if arguments.role:
-        asyncio.run(serve(arguments.role, arguments.target))
+        from lmos.protocols import loop
+
+        loop.run(serve(arguments.role, arguments.target))
     else:
         print(json.dumps(asyncio.run(measure(arguments.turns)), indent=2))
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from lmos.model import Description
-from lmos.protocols import a2a, http, openai
+from lmos.protocols import a2a, http, loop, openai
 from lmos.protocols import lmos as lmos_protocol
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
-    asyncio.run(_Server(config, agent.name).serve(sockets))
+    loop.run(_Server(config, agent.name).serve(sockets))
 
 
 class _Server(uvicorn.Server):

@@ -10,6 +10,7 @@ from pathlib import Path
 from lmos.local.platform import Platform
 from lmos.local.project import Project
 from lmos.local.running import announced
+from lmos.protocols import loop
 
 
 def run(
@@ -33,13 +34,13 @@ def run(
             await platform.run()
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+        loop.run(main())
 
 
 @contextlib.contextmanager
 def _signals(platform: Platform) -> Iterator[None]:
     """SIGINT and SIGTERM stop the platform in order; the second one does not wait."""
-    loop = asyncio.get_running_loop()
+    running = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None
 
@@ -51,7 +52,7 @@ def _signals(platform: Platform) -> Iterator[None]:
             main.cancel()
 
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop)
+        running.add_signal_handler(name, stop)
     try:
         yield
     except asyncio.CancelledError:
@@ -59,4 +60,4 @@ def _signals(platform: Platform) -> Iterator[None]:
             raise
     finally:
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(name)
+            running.remove_signal_handler(name)
