@@ -33,7 +33,8 @@ def command(
     if output == "json":
         click.echo(json.dumps(turn, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"  {headline(turn)}\n  {turn['content']}")
+        content = turn["content"].replace("\n", "\n  ")
+        click.echo(f"  {headline(turn)}\n  {content}")
 
 
 def split_words(words: tuple[str, ...]) -> tuple[str | None, str]:

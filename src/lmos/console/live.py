@@ -1,12 +1,12 @@
 """The store as the page shows it: read once for all visitors, again whenever it changes."""
 
 import asyncio
-import contextlib
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
-from lmos.model import Agent, Channel, ChannelRouting, Resource, Store, errors
+from lmos.model import Agent, Channel, ChannelRouting, Store
+from lmos.store import Following
 
 
 class Live:
@@ -18,12 +18,12 @@ class Live:
         self.channels: list[Channel] = []
         self.routings: list[ChannelRouting] = []
         self._store = store
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following = Following(store, Agent, Channel, ChannelRouting)
+        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._read()
-        kinds: list[type[Resource]] = [Agent, Channel, ChannelRouting]
-        self._tasks = [asyncio.create_task(self._follow(kind)) for kind in kinds]
+        self._task = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(
@@ -32,9 +32,9 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def channel_names(self) -> list[str]:
         """The channels that are served, as `tenant/channel`; those with most to offer first."""
@@ -50,14 +50,10 @@ class Live:
             if any(group.name == agent for group in routing.spec.capability_groups)
         ]
 
-    async def _follow(self, kind: type[Resource]) -> None:
-        while True:
-            with contextlib.suppress(errors.Gone):
-                _, version = await self._store.list(kind)
+    async def _follow(self) -> None:
+        async with aclosing(self._following.changes()) as changes:
+            async for _ in changes:
                 await self._read()
-                async with aclosing(self._store.watch(kind, version)) as changes:  # type: ignore[type-var]
-                    async for _ in changes:
-                        await self._read()
 
     async def _read(self) -> None:
         agents, _ = await self._store.list(Agent)

@@ -5,7 +5,6 @@ turns; only texts that are new are embedded.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -20,25 +19,41 @@ from lmos.model import (
     CapabilityGroup,
     ChannelRouting,
     Embedder,
-    Resource,
     RoutableAgent,
     Store,
     errors,
 )
+from lmos.resolver import Version, VersionRange
 from lmos.router import RoutingTable
+from lmos.store import Following
 
 log = logging.getLogger("lmos.runtime")
+
+#: Seconds after which a table that could not be built is tried again.
+RETRY = 1.0
 
 Identity = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An agent of a channel: what the router sees, where it answers, why it is not ready if so."""
+    """An agent of a channel: what the router sees, where it answers, why it is not ready if so.
+
+    `spare` are names of capabilities that the channel has from others, and this agent also offers
+    in a version that it accepts.
+    """
 
     agent: RoutableAgent
     address: AgentAddress | None
     problem: str = ""
+    spare: frozenset[str] = frozenset()
+
+    def serves(self, capability: str) -> str | None:
+        """The name of the capability, given its name or id, if it is routed to this agent."""
+        for offered in self.agent.capabilities:
+            if capability in (offered.name, offered.id):
+                return offered.name
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +69,13 @@ class ChannelTable:
 
     def provider_of(self, capability: str) -> Member | None:
         """The agent that serves the capability, by its name or id."""
-        for member in self.members.values():
-            for offered in member.agent.capabilities:
-                if capability in (offered.name, offered.id):
-                    return member
-        return None
+        return next((m for m in self.members.values() if m.serves(capability)), None)
+
+    def instead_of(self, member: Member, capability: str) -> list[Member]:
+        """Who else of the channel can do what the agent would do, those that are ready first."""
+        name = member.serves(capability)
+        able = [m for m in self.members.values() if m is not member and name in m.spare]
+        return sorted(able, key=lambda m: bool(m.problem))
 
 
 class Routings:
@@ -69,17 +86,13 @@ class Routings:
         self._store = store
         self._embedder = embedder
         self._tables: dict[Identity, ChannelTable] = {}
-        self._dirty = asyncio.Event()
+        self._following = Following(store, ChannelRouting, Agent)
         self._building = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.refresh()
-        self._tasks = [
-            asyncio.create_task(self._watch(ChannelRouting)),
-            asyncio.create_task(self._watch(Agent)),
-            asyncio.create_task(self._follow()),
-        ]
+        self._task = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(
@@ -88,9 +101,9 @@ class Routings:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def find(self, tenant: str, channel: str, subset: str = "stable") -> ChannelTable:
         """The channel's table. `ChannelNotFound` names the tenant's own channels, nobody else's."""
@@ -110,7 +123,7 @@ class Routings:
     @property
     def pending(self) -> bool:
         """Whether the store is known to have changed since the snapshot in force."""
-        return self._building or self._dirty.is_set()
+        return self._building or self._following.pending
 
     async def refresh(self) -> None:
         """Builds a snapshot of the store as it is now and swaps it in."""
@@ -134,10 +147,9 @@ class Routings:
         before: ChannelTable | None,
     ) -> ChannelTable:
         namespace = routing.metadata.namespace
-        members = [
-            _member(group, agents.get((namespace, group.name)))
-            for group in routing.spec.capability_groups
-        ]
+        groups = routing.spec.capability_groups
+        wanted = {c.name: (c.required_version, g.name) for g in groups for c in g.capabilities}
+        members = [_member(group, agents.get((namespace, group.name)), wanted) for group in groups]
         seen = [member.agent for member in members]
         if before and seen == [member.agent for member in before.members.values()]:
             table = before.table
@@ -152,33 +164,26 @@ class Routings:
             routing=routing,
         )
 
-    async def _watch(self, kind: type[Resource]) -> None:
-        """Says that something changed; what, is read from the store."""
-        while True:
-            _, version = await self._store.list(kind)
-            self._dirty.set()
-            with contextlib.suppress(errors.Gone):
-                async with aclosing(self._store.watch(kind, version)) as changes:  # type: ignore[type-var]
-                    async for _ in changes:
-                        self._dirty.set()
-
     async def _follow(self) -> None:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            self._building = True
-            try:
-                await self.refresh()
-            except Exception:
-                log.exception("the routing tables could not be built; the last ones stay in force")
-                await asyncio.sleep(1)
-                self._dirty.set()
-            finally:
-                self._building = False
+        async with aclosing(self._following.changes()) as changes:
+            async for _ in changes:
+                self._building = True
+                try:
+                    await self.refresh()
+                except Exception:
+                    log.exception("the routing tables could not be built; the last ones stay")
+                    await asyncio.sleep(RETRY)
+                    self._following.again()
+                finally:
+                    self._building = False
 
 
-def _member(group: CapabilityGroup, agent: Agent | None) -> Member:
-    """A group of a routing, with the words and the address that its Agent adds."""
+def _member(
+    group: CapabilityGroup, agent: Agent | None, wanted: Mapping[str, tuple[str, str]]
+) -> Member:
+    """A group of a routing, with the words and the address that its Agent adds. `wanted` has the
+    range and the agent of every capability of the channel.
+    """
     offered = {c.name: c for c in agent.spec.provided_capabilities} if agent else {}
     capabilities = tuple(
         offered.get(routed.name)
@@ -196,7 +201,19 @@ def _member(group: CapabilityGroup, agent: Agent | None) -> Member:
         version=agent.spec.version if agent else "",
         capabilities=capabilities,
     )
-    return Member(routable, _address(group, agent), _problem(agent))
+    spare = frozenset(
+        name
+        for name, (versions, owner) in wanted.items()
+        if owner != group.name and name in offered and _accepts(versions, offered[name].version)
+    )
+    return Member(routable, _address(group, agent), _problem(agent), spare)
+
+
+def _accepts(versions: str, version: str) -> bool:
+    try:
+        return VersionRange.parse(versions).contains(Version.parse(version))
+    except errors.InvalidInput:
+        return False
 
 
 def _address(group: CapabilityGroup, agent: Agent | None) -> AgentAddress | None:
