@@ -47,9 +47,8 @@ def replied(decision: Decision, agent: str) -> Decision:
     """
     if decision.agent and (decision.agent == agent or decision.confidence >= CERTAIN):
         return decision
-    mine = next(
-        (c for c in decision.candidates if c.agent == agent), Candidate(agent=agent, probability=0)
-    )  # noqa: E501
+    unseen = Candidate(agent=agent, probability=0)
+    mine = next((c for c in decision.candidates if c.agent == agent), unseen)
     probability = max(mine.probability, 1 - sum(c.probability for c in decision.candidates))
     rest = (c for c in decision.candidates if c.agent != agent)
     return decision.but(

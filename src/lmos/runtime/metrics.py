@@ -1,28 +1,63 @@
-"""What the runtime counts."""
+"""What the runtime counts and times."""
 
+import bisect
+import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lmos.model import Decision
 
+#: Upper bounds of a latency's buckets, in seconds; what takes longer falls into one more.
+BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+@dataclass(slots=True)
+class Latency:
+    """How long something took: how often each bucket of `BOUNDS` was met, and all seconds."""
+
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Counts one."""
+        self.buckets[bisect.bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.buckets)
+
+
+@dataclass(slots=True)
+class Asking:
+    """An agent being asked; `failed` is set when it fails."""
+
+    failed: bool = False
+
 
 @dataclass
 class Metrics:
-    """Turns by agent and outcome, with the seconds they took together."""
+    """Decisions by outcome, turns and failures by agent, with their latencies."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    turns: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    agent_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    decision_seconds: float = 0.0
+    decisions: Latency = field(default_factory=Latency)
+    agents: defaultdict[str, Latency] = field(default_factory=lambda: defaultdict(Latency))
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Counts a decision."""
         self.outcomes[decision.outcome] += 1
-        self.decision_seconds += seconds
+        self.decisions.observe(seconds)
 
-    def asked(self, agent: str, seconds: float, *, failed: bool) -> None:
-        """Counts an agent's part of a turn."""
-        self.turns[agent] += 1
-        self.failures[agent] += failed
-        self.agent_seconds[agent] += seconds
+    @contextmanager
+    def asking(self, agent: str) -> Iterator[Asking]:
+        """Counts and times an agent's part of a turn, however it ends."""
+        asking, began = Asking(), time.perf_counter()
+        try:
+            yield asking
+        finally:
+            self.agents[agent].observe(time.perf_counter() - began)
+            self.failures[agent] += asking.failed

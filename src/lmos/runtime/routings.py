@@ -48,12 +48,15 @@ class Member:
     problem: str = ""
     spare: frozenset[str] = frozenset()
 
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.agent.name
+
     def serves(self, capability: str) -> str | None:
         """The name of the capability, given its name or id, if it is routed to this agent."""
-        for offered in self.agent.capabilities:
-            if capability in (offered.name, offered.id):
-                return offered.name
-        return None
+        offered = self.agent.capabilities if capability else ()
+        return next((c.name for c in offered if capability in (c.name, c.id)), None)
 
 
 @dataclass(frozen=True, slots=True)

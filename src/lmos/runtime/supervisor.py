@@ -3,14 +3,15 @@
     channel -> history -> decision -> agent -> events as they come -> remembered
 
 The supervisor is itself a responder. It answers as `lmos` where no agent is asked: when nothing the
-channel offers fits, and when something failed. The turns of one conversation are answered one after
-the other, whatever order of arrival the network made of them.
+channel offers fits. An agent that fails before it has said or done anything is stood in for by
+another of the channel that offers the same capability. The turns of one conversation are answered
+one after the other, in the order in which they came.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
@@ -33,8 +34,10 @@ from lmos.model import (
     errors,
 )
 from lmos.router import RoutingRequest, VectorRouter
+from lmos.runtime.affinity import Active, Affinity, replied
 from lmos.runtime.connect import connect
 from lmos.runtime.metrics import Metrics
+from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Member, Routings
 from lmos.state import History, key_of
 
@@ -42,10 +45,6 @@ from lmos.state import History, key_of
 TIMEOUT = 60.0
 #: Agents that a turn may be handed on to.
 MAX_HOPS = 5
-#: Turns of one conversation that may wait for their predecessors.
-MAX_WAITING = 8
-#: Seconds that the active agent of a conversation is remembered.
-ACTIVE_TTL = 24 * 3600.0
 
 Connect = Callable[[AgentAddress], Responder]
 
@@ -65,23 +64,23 @@ class Supervisor:
         self.routings = routings
         self.metrics = Metrics()
         self._router = router
-        self._state = state
         self._connect = connect
         self._timeout = timeout
         self._history = History(state)
-        self._lines: dict[str, _Line] = {}
+        self._affinity = Affinity(state)
+        self._lines = Lines()
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
-        if turn.deadline is None:
-            turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
-        async with self._in_order(turn):
-            turn = await self._history.recall(turn)
+        deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
+        async with self._lines.turn(key_of("turns", turn), deadline):
+            turn = await self._history.recall(turn.but(deadline=deadline))
             decision = await self._decide(channel, turn)
-            async with aclosing(self._answer(channel, turn, decision)) as events:
+            answer = self._answer if decision.agent else self._decline
+            async with aclosing(answer(channel, turn, decision)) as events:
                 async for event in events:
                     yield event
 
@@ -94,36 +93,21 @@ class Supervisor:
 
     async def _decide(self, channel: ChannelTable, turn: Turn) -> Decision:
         began = time.perf_counter()
-        active = await self._state.get(key_of("active", turn))
-        name = str(active[0]) if active and active[0] in channel.members else None
+        active = await self._affinity.of(turn)
+        if active and active.agent not in channel.members:
+            active = None
         request = RoutingRequest(
-            messages=turn.messages, active_agent=name, explicit_agent=turn.agent
+            messages=turn.messages,
+            active_agent=active.agent if active else None,
+            explicit_agent=turn.agent,
         )
         decision = await self._router.decide(request, channel.table)
+        if active and active.waiting and not turn.agent:
+            decision = replied(decision, active.agent)
         self.metrics.decided(decision, time.perf_counter() - began)
         return decision
 
     # --- answering --------------------------------------------------------------------------------
-
-    async def _answer(
-        self, channel: ChannelTable, turn: Turn, decision: Decision
-    ) -> AsyncGenerator[TurnEvent, None]:
-        if decision.agent is None:
-            async with aclosing(self._decline(channel, turn, decision)) as events:
-                async for event in events:
-                    yield event
-            return
-        member = channel.members[decision.agent]
-        yield Started(agent=member.agent.name, version=member.agent.version)
-        yield Decided(decision=decision)
-        said: list[Message] = []
-        async with aclosing(self._ask(channel, turn, member)) as asked:
-            async for member, event in asked:
-                if isinstance(event, Answer | InputRequired):
-                    said.append(event.message)
-                if isinstance(event, Done | InputRequired):
-                    await self._remember(turn, member, said)
-                yield event
 
     async def _decline(
         self, channel: ChannelTable, turn: Turn, decision: Decision
@@ -138,90 +122,151 @@ class Supervisor:
         await self._history.remember(turn, [message])
         yield Done()
 
+    async def _answer(
+        self, channel: ChannelTable, turn: Turn, decision: Decision
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The answer of the agent decided on, or of whom it hands over to, remembered."""
+        first: Member | None = None
+        said: list[Message] = []
+        async with aclosing(self._ask(channel, turn, decision)) as asked:
+            async for member, event in asked:
+                match event:
+                    case Started() if first is None:
+                        first = member
+                        yield event
+                        event = Decided(decision=decision)
+                    case Started():
+                        event = StatusUpdate(text=f"handed over to {event.agent}")
+                    case Answer():
+                        said.append(event.message)
+                        event = event if member is first else _signed(event, member)
+                    case InputRequired():
+                        said.append(event.message)
+                        await self._remember(turn, Active(member.name, waiting=True), said)
+                    case Done():
+                        await self._remember(turn, Active(member.name), said)
+                yield event
+
     async def _ask(
-        self, channel: ChannelTable, turn: Turn, member: Member
+        self, channel: ChannelTable, turn: Turn, decision: Decision
     ) -> AsyncGenerator[tuple[Member, TurnEvent], None]:
-        """The agent's events, and those of the agents it hands over to. Each with who sent it."""
-        visited: list[str] = []
-        while True:
-            visited.append(member.agent.name)
+        """The events of the agent and of those it hands over to, each with who sent it."""
+        able = _able(channel, turn, decision)
+        visited: list[Member] = []
+        while able:
+            member, opening, events = await self._open(able, turn)
+            visited.append(member)
             handover = None
-            async with aclosing(self._one(member, turn)) as events:
-                async for event in events:
+            async with aclosing(events):
+                while event := opening.popleft() if opening else await anext(events, None):
                     if isinstance(event, Handover):
                         handover = event
-                    elif not isinstance(event, Started | Decided):
+                    else:
                         yield member, event
             if handover is None:
                 return
             try:
-                member = _next(channel, handover, visited)
+                taker = _next(channel, handover, visited)
             except errors.LmosError as error:
                 yield member, Failed.of(error)
                 return
-            yield member, StatusUpdate(text=f"handed over to {member.agent.name}")
+            able = [taker, *channel.instead_of(taker, handover.capability)]
+
+    async def _open(
+        self, able: Sequence[Member], turn: Turn
+    ) -> tuple[Member, deque[TurnEvent], AsyncGenerator[TurnEvent, None]]:
+        """The first agent that does not fail before it has said or done anything, or the last one.
+        With it, events to begin with, of which `Started` is the first, and those that follow.
+        """
+        failure: Failed | None = None
+        for member in able[:-1]:
+            events = self._one(member, turn)
+            first = await anext(events, None) or _silent(member)
+            if not (isinstance(first, Failed) and _is_the_agents(first)):
+                return member, deque([*_opening(member, failure), first]), events
+            await events.aclose()
+            failure = first
+        return able[-1], deque(_opening(able[-1], failure)), self._one(able[-1], turn)
 
     async def _one(self, member: Member, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        """One agent's events; a failure to reach it is its terminal event."""
-        name, began = member.agent.name, time.perf_counter()
+        """One agent's events; who answers and why is told by us."""
+        with self.metrics.asking(member.name) as asking:
+            async with aclosing(self._responder(member)(turn)) as events:
+                async for event in events:
+                    if isinstance(event, Failed):
+                        asking.failed = True
+                        event = _named(event, member.name)
+                    if not isinstance(event, Started | Decided):
+                        yield event
+
+    def _responder(self, member: Member) -> Responder:
         if member.address is None:
-            error = errors.AgentUnavailable(f"nobody knows where agent {name} answers")
-            yield Failed.of(error)
-            return
-        failed = False
-        async with aclosing(self._connect(member.address)(turn)) as events:
-            async for event in events:
-                if isinstance(event, Failed):
-                    failed = True
-                    event = _named(event, name)
-                yield event
-        self.metrics.asked(name, time.perf_counter() - began, failed=failed)
-
-    async def _remember(self, turn: Turn, member: Member, said: Sequence[Message]) -> None:
-        await self._history.remember(turn, said)
-        await self._state.put(key_of("active", turn), member.agent.name, ttl=ACTIVE_TTL)
-
-    # --- order ------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _in_order(self, turn: Turn) -> AsyncIterator[None]:
-        """The conversation to itself: turns wait for those that came before them."""
-        key = key_of("turns", turn)
-        line = self._lines.setdefault(key, _Line())
-        if line.waiting > MAX_WAITING:
-            raise errors.Overloaded(
-                f"{line.waiting} turns of this conversation are waiting already", retry_after=2
-            )
-        line.waiting += 1
+            text = f"nobody knows where agent {member.name} answers"
+            return _failing(errors.AgentUnavailable(text))
         try:
-            async with line.lock:
-                yield
-        finally:
-            line.waiting -= 1
-            if not line.waiting:
-                self._lines.pop(key, None)
+            return self._connect(member.address)
+        except errors.LmosError as error:
+            return _failing(error)
+
+    async def _remember(self, turn: Turn, active: Active, said: Sequence[Message]) -> None:
+        await self._history.remember(turn, said)
+        await self._affinity.keep(turn, active)
 
 
-class _Line:
-    """The turns of a conversation; the lock lets them through in the order they came."""
+def _able(channel: ChannelTable, turn: Turn, decision: Decision) -> list[Member]:
+    """The agent decided on, and who could answer instead; first those that are ready. An agent
+    that the caller insists on has no substitute.
+    """
+    assert decision.agent is not None
+    member = channel.members[decision.agent]
+    if turn.agent:
+        return [member]
+    able = [member, *channel.instead_of(member, decision.capability)]
+    return sorted(able, key=lambda m: bool(m.problem))
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.waiting = 0
+
+def _opening(member: Member, failure: Failed | None) -> list[TurnEvent]:
+    started = Started(agent=member.name, version=member.agent.version)
+    if failure is None:
+        return [started]
+    text = f"{failure.error.message}; {member.name} answers instead"
+    return [started, StatusUpdate(text=text)]
 
 
-def _next(channel: ChannelTable, handover: Handover, visited: list[str]) -> Member:
+def _is_the_agents(failure: Failed) -> bool:
+    """Whether another agent may fare better: the turn itself was not what was wrong."""
+    error = failure.exception()
+    return isinstance(error, errors.AgentFailed | errors.ModelFailed | errors.Overloaded)
+
+
+def _failing(error: errors.LmosError) -> Responder:
+    async def respond(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        yield Failed.of(error)
+
+    return respond
+
+
+def _silent(member: Member) -> Failed:
+    return Failed.of(errors.AgentFailed(f"agent {member.name} ended without an answer"))
+
+
+def _signed(answer: Answer, member: Member) -> Answer:
+    """The answer, saying whose it is."""
+    return answer.but(context={**answer.context, "agent": member.name})
+
+
+def _next(channel: ChannelTable, handover: Handover, visited: Sequence[Member]) -> Member:
     """Who answers after a handover. Refuses strangers, loops and long chains."""
     found = channel.members.get(handover.to) if handover.to else None
     found = found or (channel.provider_of(handover.capability) if handover.capability else None)
     wanted = handover.to or handover.capability
     if found is None:
         raise errors.AgentNotFound(
-            f"{visited[-1]} handed over to {wanted!r}, which this channel does not have; it has "
-            f"{', '.join(channel.members)}"
+            f"{visited[-1].name} handed over to {wanted!r}, which this channel does not have; "
+            f"it has {', '.join(channel.members)}"
         )
-    if found.agent.name in visited or len(visited) > MAX_HOPS:
-        path = " -> ".join([*visited, found.agent.name])
+    if found in visited or len(visited) > MAX_HOPS:
+        path = " -> ".join(member.name for member in (*visited, found))
         raise errors.AgentFailed(f"the agents hand the turn over in circles: {path}")
     return found
 
