@@ -1,177 +1,24 @@
 """Turns through the supervisor to real agents on loopback."""
 
 import asyncio
-import socket
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
+from runtime_parts import Platform, answer, routing, turn_of
 
-from lmos.llm import embedder
 from lmos.model import (
-    Agent,
-    AgentAddress,
-    AgentSpec,
-    AgentStatus,
     Answer,
-    Capability,
-    CapabilityGroup,
     ChannelRouting,
-    ChannelRoutingSpec,
     Decided,
-    Description,
-    Done,
     Failed,
     Handover,
+    InputRequired,
     Message,
-    ObjectMeta,
-    Responder,
-    RoutedCapability,
     Started,
     StatusUpdate,
     TextDelta,
-    Turn,
-    TurnEvent,
     errors,
 )
-from lmos.model.grammar import checked
-from lmos.protocols import a2a, http
-from lmos.router import VectorRouter
-from lmos.runtime import Routings, Supervisor
-from lmos.state import MemoryState
-from lmos.store import MemoryStore
-
-BILL = Capability(
-    id="view_bill",
-    name="view-bill",
-    version="1.0.0",
-    description="The customer wants to see a bill",
-    examples=("show me my bill", "how much do I owe"),
-)
-ORDER = Capability(
-    id="track_order",
-    name="track-order",
-    version="1.0.0",
-    description="The customer asks where an order is",
-    examples=("where is my order", "track my parcel"),
-)
-
-
-class Player:
-    """An agent that does what the test says, and remembers its turns."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.turns: list[Turn] = []
-        self.closed = asyncio.Event()
-        self.handover: Handover | None = None
-        self.wait = 0.0
-        self.breaks = False
-
-    async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        self.turns.append(turn)
-        try:
-            yield Started(agent=self.name, version="1.0.0")
-            if self.handover:
-                yield self.handover
-                return
-            yield TextDelta(text=f"{self.name}: ")
-            await asyncio.sleep(self.wait)
-            if self.breaks:
-                raise RuntimeError("broken inside")
-            text = f"{self.name}: {turn.text}"
-            yield TextDelta(text=turn.text)
-            yield Answer(message=Message(role="assistant", content=text))
-            yield Done()
-        finally:
-            self.closed.set()
-
-
-@asynccontextmanager
-async def serving(responder: Responder, name: str) -> AsyncIterator[str]:
-    """The responder as an A2A agent on loopback."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    app = Starlette(routes=[*a2a.routes(responder, Description(name=name))])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        await task
-        listener.close()
-
-
-def resources(name: str, capability: Capability, url: str) -> tuple[Agent, CapabilityGroup]:
-    agent = Agent(
-        metadata=ObjectMeta(name=name),
-        spec=AgentSpec(description=f"The {name}.", provided_capabilities=(capability,)),
-        status=AgentStatus(address=AgentAddress(url=url)),
-    )
-    routed = RoutedCapability(
-        name=capability.name, provided_version=capability.version, required_version="1", url=url
-    )
-    return agent, CapabilityGroup(name=name, description=f"The {name}.", capabilities=(routed,))
-
-
-def routing(tenant: str, *groups: CapabilityGroup) -> ChannelRouting:
-    return ChannelRouting(
-        metadata=ObjectMeta(
-            name=f"{tenant}-web", labels={"tenant": tenant, "channel": "web", "subset": "stable"}
-        ),
-        spec=ChannelRoutingSpec(capability_groups=groups),
-    )
-
-
-class Platform:
-    """Two agents behind two tenants' channels."""
-
-    def __init__(self, supervisor: Supervisor, store: MemoryStore) -> None:
-        self.supervisor = supervisor
-        self.store = store
-        self.billing: Player
-        self.orders: Player
-
-    async def turn(
-        self, text: str, conversation: str = "c", tenant: str = "acme", agent: str | None = None
-    ) -> list[TurnEvent]:
-        turn = Turn(
-            tenant=tenant,
-            channel="web",
-            conversation_id=conversation,
-            turn_id="t",
-            messages=(Message(role="user", content=text),),
-            agent=agent,
-        )
-        async with aclosing(checked(self.supervisor.respond)(turn)) as events:
-            return [event async for event in events]
-
-
-@pytest.fixture
-async def platform() -> AsyncIterator[Platform]:
-    billing, orders = Player("billing"), Player("orders")
-    store = MemoryStore()
-    async with serving(billing.respond, "billing") as one, serving(orders.respond, "orders") as two:
-        first, group = resources("billing", BILL, one)
-        second, other = resources("orders", ORDER, two)
-        for agent in (first, second):
-            await store.apply(agent, "test")
-            await store.patch_status(agent)
-        await store.apply(routing("acme", group, other), "test")
-        await store.apply(routing("globex", group), "test")
-        async with Routings(store, embedder()) as routings:
-            supervisor = Supervisor(routings, VectorRouter(embedder()), MemoryState())
-            made = Platform(supervisor, store)
-            made.billing, made.orders = billing, orders
-            yield made
-        await http.close_session()
-
-
-def answer(events: list[TurnEvent]) -> str:
-    return "".join(e.message.content for e in events if isinstance(e, Answer))
 
 
 async def test_the_right_agent_answers_and_events_come_through(platform: Platform) -> None:
@@ -231,38 +78,13 @@ async def test_tenants_are_apart(platform: Platform) -> None:
     assert not answer(events).startswith("orders")
 
 
-async def test_an_agent_that_is_down_is_a_clear_error(platform: Platform) -> None:
-    agent = await platform.store.get(Agent, "orders")
-    assert agent
-    gone = agent.status.but(address=AgentAddress(url="http://127.0.0.1:9"))
-    await platform.store.patch_status(agent.but(status=gone))
-
-    def known(name: str) -> AgentAddress | None:
-        return platform.supervisor.routings.find("acme", "web").members[name].address
-
-    async with asyncio.timeout(5):
-        while known("orders") != gone.address:
-            await asyncio.sleep(0.01)
-    last = (await platform.turn("where is my order"))[-1]
-    assert isinstance(last, Failed)
-    assert last.error.code == "AGENT_UNAVAILABLE"
-    assert "orders" in last.error.message
-
-
-async def test_an_agent_that_breaks_off_is_a_clear_error(platform: Platform) -> None:
-    platform.billing.breaks = True
-    last = (await platform.turn("how much do I owe"))[-1]
-    assert isinstance(last, Failed)
-    assert "billing" in last.error.message
-    assert "broken inside" not in last.error.message
-
-
 async def test_a_handover_is_followed(platform: Platform) -> None:
-    platform.billing.handover = Handover(to="orders")
+    platform.billing.plays(Handover(to="orders"))
     events = await platform.turn("how much do I owe")
     assert any(isinstance(e, StatusUpdate) and "orders" in e.text for e in events)
     assert answer(events).startswith("orders")
-    platform.billing.handover = Handover(capability="track-order")
+    assert [e.context for e in events if isinstance(e, Answer)] == [{"agent": "orders"}]
+    platform.billing.plays(Handover(capability="track-order"))
     assert answer(await platform.turn("how much do I owe")).startswith("orders")
 
 
@@ -272,21 +94,21 @@ async def test_a_handover_is_followed(platform: Platform) -> None:
 async def test_a_handover_to_a_stranger_or_in_circles_is_refused(
     platform: Platform, to: str, code: str
 ) -> None:
-    platform.billing.handover = Handover(to=to)
+    platform.billing.plays(Handover(to=to))
     last = (await platform.turn("how much do I owe"))[-1]
     assert isinstance(last, Failed)
     assert last.error.code == code
 
 
 async def test_turns_of_a_conversation_wait_for_each_other(platform: Platform) -> None:
-    platform.billing.wait = 0.05
+    platform.billing.slowly(0.02)
     await asyncio.gather(*(platform.turn(f"how much do I owe {n}") for n in range(4)))
     counts = [len(turn.messages) for turn in platform.billing.turns]
     assert counts == [1, 3, 5, 7]
 
 
 async def test_too_many_waiting_turns_are_turned_away(platform: Platform) -> None:
-    platform.billing.wait = 0.2
+    platform.billing.slowly(0.05)
     results = await asyncio.gather(
         *(platform.turn("how much do I owe") for _ in range(14)), return_exceptions=True
     )
@@ -296,15 +118,8 @@ async def test_too_many_waiting_turns_are_turned_away(platform: Platform) -> Non
 
 
 async def test_leaving_ends_the_agents_turn(platform: Platform) -> None:
-    platform.billing.wait = 30
-    turn = Turn(
-        tenant="acme",
-        channel="web",
-        conversation_id="left",
-        turn_id="t",
-        messages=(Message(role="user", content="how much do I owe"),),
-    )
-    async with aclosing(platform.supervisor.respond(turn)) as events:
+    platform.billing.slowly(30)
+    async with aclosing(platform.supervisor.respond(turn_of("how much do I owe"))) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
@@ -317,7 +132,55 @@ async def test_a_new_routing_is_live_at_once(platform: Platform) -> None:
     assert found
     await platform.store.apply(routing("globex", *found.spec.capability_groups), "test")
     async with asyncio.timeout(5):
-        while not answer(await platform.turn("where is my parcel", "new", "globex")).startswith(
-            "orders"
-        ):
+        while not answer(
+            await platform.turn("where is my parcel", "new", tenant="globex")
+        ).startswith("orders"):
             await asyncio.sleep(0.01)
+
+
+async def test_conversations_do_not_wait_for_each_other(platform: Platform) -> None:
+    platform.billing.slowly(30)
+    async with asyncio.TaskGroup() as tasks:
+        slow = tasks.create_task(platform.turn("how much do I owe", "slow"))
+        async with asyncio.timeout(5):
+            while not platform.billing.turns:
+                await asyncio.sleep(0.01)
+            platform.billing.play = platform.billing.repeat
+            assert answer(await platform.turn("how much do I owe", "quick")).startswith("billing")
+        slow.cancel()
+
+
+async def test_a_reply_goes_to_the_agent_that_asked(platform: Platform) -> None:
+    question = InputRequired(message=Message(role="assistant", content="What is your address?"))
+    platform.billing.plays(question)
+    assert (await platform.turn("show me my bill"))[-1] == question
+    platform.billing.play = platform.billing.repeat
+    reply = "Main Street 5, 10115 Berlin"
+    events = await platform.turn(reply)
+    assert answer(events) == f"billing: {reply}"
+    decided = next(e.decision for e in events if isinstance(e, Decided))
+    assert (decided.sticky, decided.reason) == (True, "billing waits for the reply to its question")
+    assert [m.content for m in platform.billing.turns[-1].messages] == [
+        "show me my bill", "What is your address?", reply,
+    ]  # fmt: skip
+    assert answer(await platform.turn(reply)) != f"billing: {reply}"  # nobody asked this time
+
+
+async def test_a_question_can_be_left_for_another_subject(platform: Platform) -> None:
+    question = InputRequired(message=Message(role="assistant", content="Which month?"))
+    platform.billing.plays(question)
+    await platform.turn("show me my bill")
+    assert answer(await platform.turn("where is my order")).startswith("orders")
+
+
+async def test_what_agents_do_is_counted(platform: Platform) -> None:
+    await platform.turn("how much do I owe")
+    await platform.turn("what is the capital of Peru")
+    platform.orders.plays(RuntimeError("broken"))
+    await platform.turn("where is my order")
+    metrics = platform.supervisor.metrics
+    assert metrics.outcomes == {"route": 2, "out_of_scope": 1}
+    assert (metrics.agents["billing"].count, metrics.agents["orders"].count) == (1, 1)
+    assert (metrics.failures["billing"], metrics.failures["orders"]) == (0, 1)
+    assert metrics.decisions.count == 3
+    assert metrics.agents["billing"].seconds > 0

@@ -187,9 +187,12 @@ def _member(
     """A group of a routing, with the words and the address that its Agent adds. `wanted` has the
     range and the agent of every capability of the channel.
     """
-    offered = {c.name: c for c in agent.spec.provided_capabilities} if agent else {}
+    provided = agent.spec.provided_capabilities if agent else ()
+    offered = {(c.name, c.version): c for c in provided}
+    newest = {c.name: c for c in provided}  # what was routed may have been replaced since
     capabilities = tuple(
-        offered.get(routed.name)
+        offered.get((routed.name, routed.provided_version))
+        or newest.get(routed.name)
         or Capability(
             id=routed.id,
             name=routed.name,
@@ -206,8 +209,8 @@ def _member(
     )
     spare = frozenset(
         name
-        for name, (versions, owner) in wanted.items()
-        if owner != group.name and name in offered and _accepts(versions, offered[name].version)
+        for name, version in offered
+        if name in wanted and wanted[name][1] != group.name and _accepts(wanted[name][0], version)
     )
     return Member(routable, _address(group, agent), _problem(agent), spare)
 

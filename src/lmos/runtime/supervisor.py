@@ -182,7 +182,7 @@ class Supervisor:
         for member in able[:-1]:
             events = self._one(member, turn)
             first = await anext(events, None) or _silent(member)
-            if not (isinstance(first, Failed) and _is_the_agents(first)):
+            if not isinstance(first, Failed) or _is_the_turns(first):
                 return member, deque([*_opening(member, failure), first]), events
             await events.aclose()
             failure = first
@@ -233,10 +233,13 @@ def _opening(member: Member, failure: Failed | None) -> list[TurnEvent]:
     return [started, StatusUpdate(text=text)]
 
 
-def _is_the_agents(failure: Failed) -> bool:
-    """Whether another agent may fare better: the turn itself was not what was wrong."""
+def _is_the_turns(failure: Failed) -> bool:
+    """Whether the turn itself was wrong or late, so that no other agent would fare better."""
     error = failure.exception()
-    return isinstance(error, errors.AgentFailed | errors.ModelFailed | errors.Overloaded)
+    return isinstance(
+        error,
+        errors.InvalidInput | errors.Unauthenticated | errors.Forbidden | errors.DeadlineExceeded,
+    )
 
 
 def _failing(error: errors.LmosError) -> Responder:
