@@ -1,8 +1,12 @@
 """What every state guarantees, over each implementation; and conversations kept in it."""
 
 import asyncio
+import sqlite3
+import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +103,53 @@ async def test_a_scan_is_ordered_and_keeps_to_its_prefix(state: State) -> None:
     assert len([key async for key, _ in state.scan("many/")]) == 1_100
 
 
-async def test_two_processes_share_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_what_has_expired_takes_no_room(kind: str, tmp_path: Path, clock: Clock) -> None:
+    state: Any = MemoryState(clock) if kind == "memory" else SqliteState(tmp_path / "s.db", clock)
+    for n in range(1_500):
+        await state.put(f"old/{n}", n, ttl=10)
+    clock.now += 1_000
+    for n in range(1_500):
+        await state.put(f"new/{n}", n, ttl=10)
+    await state.close()
+    if kind == "memory":
+        kept = len(state._rows)
+    else:
+        with closing(sqlite3.connect(tmp_path / "s.db")) as file:
+            (kept,) = file.execute("select count(*) from state").fetchone()
+    assert kept == 1_500
+
+
+async def test_processes_share_a_file_and_lose_no_write(tmp_path: Path) -> None:
+    code = """
+import asyncio, sys
+from lmos.model import errors
+from lmos.state import SqliteState
+
+async def count(state, times):
+    while times:
+        value, version = await state.get("n") or (0, 0)
+        try:
+            await state.put("n", value + 1, version=version)
+        except errors.Conflict:
+            continue
+        times -= 1
+    await state.close()
+
+asyncio.run(count(SqliteState(sys.argv[1]), 50))
+"""
+    path = tmp_path / "s.db"
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path))
+        for _ in range(3)
+    ]
+    assert [await process.wait() for process in started] == [0, 0, 0]
+    state = SqliteState(path)
+    assert await state.get("n") == (150, 150)
+    await state.close()
+
+
+async def test_two_states_share_a_file(tmp_path: Path) -> None:
     first, second = SqliteState(tmp_path / "s.db"), SqliteState(tmp_path / "s.db")
     try:
         await first.put("a", 1)

@@ -16,8 +16,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from lmos.model import STABLE, Capability, Description, Message, Responder, Turn, TurnEvent, errors
-from lmos.protocols import a2a, http, openai
+from lmos.model import (
+    STABLE,
+    Capability,
+    Description,
+    InputContext,
+    Message,
+    Responder,
+    Turn,
+    TurnEvent,
+    errors,
+)
+from lmos.protocols import a2a, http, limits, openai
 from lmos.protocols import lmos as lmos_protocol
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
@@ -155,12 +165,9 @@ def _field(body: Any, name: str, default: Any = None) -> Any:
 
 def _messages(body: Any) -> tuple[Message, ...]:
     text = _field(body, "text")
-    if isinstance(text, str) and text.strip():
-        return (Message(role="user", content=text),)
-    given = _field(body, "messages")
-    if isinstance(given, list) and given:
-        try:
-            return tuple(Message.model_validate(message) for message in given)
-        except ValueError as error:
-            raise errors.InvalidInput(f"messages cannot be read: {error}") from None
-    raise errors.InvalidInput('the body must have "text" or "messages"')
+    given = [{"role": "user", "content": text}] if text else _field(body, "messages")
+    if not isinstance(given, list) or not given:
+        raise errors.InvalidInput('the body must have "text" or "messages"')
+    messages = limits.parsed(InputContext, {"messages": given}).messages
+    limits.check_messages(messages)
+    return messages

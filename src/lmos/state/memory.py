@@ -1,68 +1,80 @@
 """Keys and values in memory."""
 
-import bisect
-import copy
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from lmos.model import errors
 
+#: Keys from which expired ones are looked for.
+MANY = 1_000
+
+
+class _Row(NamedTuple):
+    value: bytes
+    version: int
+    expires: float | None
+
 
 class MemoryState:
-    """A `State` in memory, gone with the process. `clock` gives seconds."""
+    """A `State` in memory, gone with the process. `clock` gives seconds.
+
+    Values are kept as JSON: nobody shares an object with it, and copies are quick. Expired keys go
+    when they are met and, all at once, whenever the number of keys has doubled.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._rows: dict[str, tuple[Any, int, float | None]] = {}
-        self._keys: list[str] = []
+        self._rows: dict[str, _Row] = {}
+        self._sweep_at = MANY
 
     async def get(self, key: str) -> tuple[Any, int] | None:
         """The value and its version, or None when absent or expired."""
         row = self._alive(key)
-        return (copy.deepcopy(row[0]), row[1]) if row else None
+        return (orjson.loads(row.value), row.version) if row else None
 
     async def put(
         self, key: str, value: Any, *, version: int | None = None, ttl: float | None = None
     ) -> int:
         """Stores the value; with `version` only if that is the present one, else `Conflict`."""
         row = self._alive(key)
-        present = row[1] if row else 0
+        present = row.version if row else 0
         if version is not None and version != present:
             raise stale(key, version, present)
-        if key not in self._rows:
-            bisect.insort(self._keys, key)
         expires = None if ttl is None else self._clock() + ttl
-        self._rows[key] = (copy.deepcopy(value), present + 1, expires)
+        self._rows[key] = _Row(orjson.dumps(value), present + 1, expires)
+        if len(self._rows) > self._sweep_at:
+            self._sweep()
         return present + 1
 
     async def delete(self, key: str) -> bool:
         """Removes the key; whether it was there."""
         there = self._alive(key) is not None
-        self._drop(key)
+        self._rows.pop(key, None)
         return there
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys."""
-        start = bisect.bisect_left(self._keys, prefix)
-        stop = bisect.bisect_left(self._keys, prefix + "\U0010ffff")
-        for key in self._keys[start:stop]:
+        for key in sorted(key for key in self._rows if key.startswith(prefix)):
             if row := self._alive(key):
-                yield key, copy.deepcopy(row[0])
+                yield key, orjson.loads(row.value)
 
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _alive(self, key: str) -> tuple[Any, int, float | None] | None:
+    def _alive(self, key: str) -> _Row | None:
         row = self._rows.get(key)
-        if row and row[2] is not None and row[2] <= self._clock():
-            self._drop(key)
+        if row and row.expires is not None and row.expires <= self._clock():
+            del self._rows[key]
             return None
         return row
 
-    def _drop(self, key: str) -> None:
-        if self._rows.pop(key, None):
-            del self._keys[bisect.bisect_left(self._keys, key)]
+    def _sweep(self) -> None:
+        for key in list(self._rows):
+            self._alive(key)
+        self._sweep_at = max(MANY, 2 * len(self._rows))
 
 
 def stale(key: str, wanted: int, present: int) -> errors.Conflict:

@@ -25,6 +25,8 @@ on conflict (key) do update set value = excluded.value, version = excluded.versi
     expires = excluded.expires
 """
 _PAGE = 500
+#: Seconds between two removals of what has expired.
+_SWEEP_EVERY = 600.0
 
 
 class SqliteState:
@@ -37,6 +39,7 @@ class SqliteState:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
         self._connection: sqlite3.Connection | None = None
+        self._swept = 0.0
 
     async def get(self, key: str) -> tuple[Any, int] | None:
         """The value and its version, or None when absent or expired."""
@@ -83,7 +86,6 @@ class SqliteState:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
             connection.execute(_SCHEMA)
-            connection.execute("delete from state where expires <= ?", (self._clock(),))
             self._connection = connection
         return self._connection
 
@@ -103,6 +105,7 @@ class SqliteState:
         connection = self._open()
         connection.execute("begin immediate")
         try:
+            self._sweep(connection)
             row = self._row(key)
             present = row[1] if row else 0
             if version is not None and version != present:
@@ -114,6 +117,13 @@ class SqliteState:
             raise
         connection.execute("commit")
         return present + 1
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Removes what has expired, once in a while."""
+        now = self._clock()
+        if now >= self._swept + _SWEEP_EVERY:
+            connection.execute("delete from state where expires <= ?", (now,))
+            self._swept = now
 
     def _delete(self, key: str) -> bool:
         there = self._row(key) is not None
