@@ -30,17 +30,20 @@ class Row:
 class RoutingTable:
     """Agents with their texts as vectors.
 
-    `vectors` is float32[rows, d], ordered by capability; `numbers` int[rows] the capability of each
-    row; `starts` int[capabilities] the first row of each; `owners` int[capabilities] the index of
-    its agent.
+    `vectors` is float32[rows, d], ordered by capability and those by agent; `numbers` int[rows] the
+    capability of each row; `starts` int[capabilities] the first row of each; `firsts` int[agents]
+    the first capability of each. `embedder` names the model that the vectors are from, `version`
+    is a hash of it and of the agents.
     """
 
     agents: tuple[RoutableAgent, ...]
+    names: tuple[str, ...]
     rows: tuple[Row, ...]
     vectors: "NDArray[np.float32]"
     numbers: "NDArray[np.int64]"
     starts: "NDArray[np.int64]"
-    owners: "NDArray[np.int64]"
+    firsts: "NDArray[np.int64]"
+    embedder: str
     version: str
 
     @classmethod
@@ -53,55 +56,58 @@ class RoutingTable:
         """The table of these agents. Texts that `previous` has are not embedded again."""
         import numpy as np
 
-        rows, starts, owners = _rows(agents)
-        texts = list(dict.fromkeys(row.text for row in rows))
-        known = {r.text: i for i, r in enumerate(previous.rows)} if previous else {}
-        new = [text for text in texts if text not in known]
+        rows, starts, firsts = _rows(agents)
+        known = previous.known if previous and previous.embedder == embedder.name else {}
+        new = [text for text in dict.fromkeys(row.text for row in rows) if text not in known]
         fresh = dict(zip(new, await embedder.embed(new), strict=True)) if new else {}
-        found = [
-            fresh[row.text] if row.text in fresh else previous.vectors[known[row.text]]  # type: ignore[union-attr]
-            for row in rows
-        ]
-        vectors = np.stack(found) if found else np.zeros((0, max(embedder.d, 1)), np.float32)
+        found = [fresh[r.text] if r.text in fresh else known[r.text] for r in rows]
         return cls(
             agents=tuple(agents),
+            names=tuple(agent.name for agent in agents),
             rows=tuple(rows),
-            vectors=vectors,
+            vectors=np.stack(found) if found else np.zeros((0, max(embedder.d, 1)), np.float32),
             numbers=np.array([row.number for row in rows], np.int64),
             starts=np.array(starts, np.int64),
-            owners=np.array(owners, np.int64),
+            firsts=np.array(firsts, np.int64),
+            embedder=embedder.name,
             version=_digest(agents, embedder.name),
         )
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The agents' names."""
-        return tuple(agent.name for agent in self.agents)
+    def known(self) -> "dict[str, NDArray[np.float32]]":
+        """The vector of each text."""
+        return {row.text: vector for row, vector in zip(self.rows, self.vectors, strict=True)}
 
 
 def _rows(agents: Sequence[RoutableAgent]) -> tuple[list[Row], list[int], list[int]]:
     rows: list[Row] = []
     starts: list[int] = []
-    owners: list[int] = []
-    for index, agent in enumerate(agents):
+    firsts: list[int] = []
+    for agent in agents:
+        firsts.append(len(starts))
         for key, texts in _texts(agent):
             number = len(starts)
             starts.append(len(rows))
-            owners.append(index)
             rows += [Row(text, agent.name, key, number) for text in texts]
-    return rows, starts, owners
+    return rows, starts, firsts
 
 
 def _texts(agent: RoutableAgent) -> list[tuple[str, list[str]]]:
-    """The texts of each capability, without repetition; of the agent itself where it has none."""
+    """The texts of each capability that has any, without repetition; of the agent itself where
+    none has.
+    """
     found = []
     for capability in agent.capabilities:
-        name = capability.name.replace("-", " ").replace("_", " ")
-        texts = (*capability.examples, capability.description, name)
-        found.append((capability.key, list(dict.fromkeys(t.strip() for t in texts if t.strip()))))
-    if not found:
-        found.append(("", [agent.description.strip() or agent.name.replace("-", " ")]))
-    return found
+        texts = (*capability.examples, capability.description, _spoken(capability.name))
+        stripped = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+        if stripped:
+            found.append((capability.key, stripped))
+    return found or [("", [agent.description.strip() or _spoken(agent.name) or agent.name])]
+
+
+def _spoken(name: str) -> str:
+    """A name as words."""
+    return name.replace("-", " ").replace("_", " ").strip()
 
 
 def _digest(agents: Sequence[RoutableAgent], embedder: str) -> str:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSION = "vector-1"
+MAX_CANDIDATES = 10
+#: A greeting is for an agent only where one offers just that.
+OFFERED = 0.95
+#: The least probability of the agent that a follow-up stays with.
+STAYING = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,38 +89,25 @@ class VectorRouter:
             return _explicit(request.explicit_agent, table)
         form = form_of(request.text)
         began = time.perf_counter()
-        views = await self._look(request, form, table) if table.rows else []
+        vectors = await self._embedder.embed(_texts(request, form)) if table.rows else ()
         embedded = time.perf_counter()
-        decision = self._choose(request, form, table, views)
+        decision = self._choose(request, form, table, [self._view(v, table) for v in vectors])
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
         return decision.but(timings=timings, router=VERSION, table=table.version)
 
-    # --- looking ----------------------------------------------------------------------------------
-
-    async def _look(self, request: RoutingRequest, form: Form, table: RoutingTable) -> list[_View]:
-        """The message by itself and, where it may continue, together with what was said before."""
-        texts = [request.text]
-        if request.before and form != "social":
-            texts.append(f"{request.before} {request.text}")
-        vectors = await self._embedder.embed(texts)
-        return [self._view(vector, table) for vector in vectors]
-
     def _view(self, vector: "NDArray[np.float32]", table: RoutingTable) -> _View:
         import numpy as np
 
         similarities = table.vectors @ vector
         capabilities = _per_capability(similarities, table)
-        scores = np.full(len(table.agents), -1.0, np.float32)
-        np.maximum.at(scores, table.owners, capabilities)
+        scores = np.maximum.reduceat(capabilities, table.firsts)
         ordered = np.sort(scores)[::-1]
         lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
         z = self._fit.score * float(ordered[0]) + self._fit.lead * lead + self._fit.bias
         return _View(scores, capabilities, similarities, 1 / (1 + math.exp(-z)))
-
-    # --- choosing ---------------------------------------------------------------------------------
 
     def _choose(
         self, request: RoutingRequest, form: Form, table: RoutingTable, views: list[_View]
@@ -124,14 +116,15 @@ class VectorRouter:
         if not views:
             return Decision(outcome="out_of_scope", confidence=1.0, reason="there are no agents")
         alone, joined = views[0], views[-1]
-        if form == "social":
+        if form == "social" and alone.meant < OFFERED:
             return self._social(active, table, alone)
-        if active is None and joined.meant >= 0.5:  # a caller that brings its own history
+        if active is None and len(views) > 1 and joined.meant >= 0.5:
+            # a caller that brings its own history: whose matter it was is seen from the words
             active = table.names[joined.best]
         if active and _continues(form, alone, joined, table.names.index(active)):
             return self._stay(active, table, joined, form)
         if alone.meant >= 0.5:
-            candidates = self._candidates(table, alone)
+            candidates = _ranked(self._shares(alone), table, alone)
             reason = f"nearest to what {candidates[0].agent} offers"
             return Decision(
                 outcome="route",
@@ -142,7 +135,7 @@ class VectorRouter:
             )
         return Decision(
             outcome="out_of_scope",
-            candidates=self._candidates(table, alone),
+            candidates=_ranked(self._shares(alone), table, alone),
             confidence=1 - alone.meant,
             reason="nothing that the agents offer is near enough",
         )
@@ -150,34 +143,44 @@ class VectorRouter:
     def _social(self, active: str | None, table: RoutingTable, view: _View) -> Decision:
         if active is None:
             reason = "a greeting, with no conversation to continue"
-            return Decision(outcome="out_of_scope", confidence=1.0, reason=reason)
+            candidates = _ranked(self._shares(view), table, view)
+            return Decision(
+                outcome="out_of_scope",
+                candidates=candidates,
+                confidence=1 - view.meant,
+                reason=reason,
+            )
         return self._stay(active, table, view, "social")
 
     def _stay(self, active: str, table: RoutingTable, view: _View, form: Form) -> Decision:
-        candidates = self._candidates(table, view)
-        first = next(c for c in candidates if c.agent == active)
-        probability = max(first.probability, 0.5)
-        rest = [c for c in candidates if c.agent != active]
-        total = sum(c.probability for c in rest) or 1.0
-        scaled = [
-            c.but(probability=c.probability * min(1.0, (1 - probability) / total)) for c in rest
-        ]
+        shares = self._shares(view)
+        index = table.names.index(active)
+        others = float(shares.sum() - shares[index])
+        kept = max(float(shares[index]), STAYING)
+        shares *= min(1.0, (1 - kept) / max(others, 1e-9))
+        shares[index] = kept
         return Decision(
             outcome="route",
-            candidates=(first.but(probability=probability), *scaled),
-            confidence=probability,
+            candidates=_ranked(shares, table, view),
+            confidence=kept,
             sticky=True,
             reason=f"continues the conversation with {active} ({form} message)",
         )
 
-    def _candidates(self, table: RoutingTable, view: _View) -> tuple[Candidate, ...]:
-        """The agents by probability, each with its nearest capability and text."""
+    def _shares(self, view: _View) -> "NDArray[np.float64]":
+        """The probability of each agent; together that somebody is meant."""
         import numpy as np
 
-        weights = np.exp((view.scores - view.scores.max()) / self._fit.temperature)
-        shares = view.meant * weights / weights.sum()
-        order = np.argsort(-shares, kind="stable")
-        return tuple(_candidate(int(i), float(shares[i]), table, view) for i in order[:10])
+        weights = np.exp((view.scores.astype(float) - view.scores.max()) / self._fit.temperature)
+        shares: NDArray[np.float64] = view.meant * weights / weights.sum()
+        return shares
+
+
+def _texts(request: RoutingRequest, form: Form) -> list[str]:
+    """The message by itself and, where it may continue, together with what was said before."""
+    if request.before and form != "social":
+        return [request.text, f"{request.before} {request.text}"]
+    return [request.text]
 
 
 def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
@@ -198,27 +201,37 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
 def _per_capability(
     similarities: "NDArray[np.float32]", table: RoutingTable
 ) -> "NDArray[np.float32]":
-    """The mean of a capability's nearest text and of its three nearest (or as many as it has)."""
+    """The mean of a capability's nearest text and of its three nearest (or as many as it has).
+    Texts equally near count as one.
+    """
     import numpy as np
 
-    order = np.lexsort((-similarities, table.numbers))
-    ranked = similarities[order]
-    ends = np.append(table.starts[1:], len(ranked))
-    total = ranked[table.starts].copy()
-    count = np.ones(len(total), np.float32)
-    for place in (1, 2):
-        there = table.starts + place < ends
-        total[there] += ranked[table.starts[there] + place]
+    left = similarities.copy()
+    nearest = np.maximum.reduceat(left, table.starts)
+    total, count, best = nearest.copy(), np.ones_like(nearest), nearest
+    for _ in range(2):
+        left[left >= best[table.numbers]] = -np.inf
+        best = np.maximum.reduceat(left, table.starts)
+        there = np.isfinite(best)
+        total[there] += best[there]
         count += there
-    scores: NDArray[np.float32] = 0.5 * ranked[table.starts] + 0.5 * total / count
+    scores: NDArray[np.float32] = ((nearest + total / count) / 2).astype(np.float32)
     return scores
 
 
+def _ranked(
+    shares: "NDArray[np.float64]", table: RoutingTable, view: _View
+) -> tuple[Candidate, ...]:
+    """The most probable agents, each with its nearest capability and text."""
+    order = (-shares).argsort(kind="stable")[:MAX_CANDIDATES]
+    return tuple(_candidate(int(i), float(shares[i]), table, view) for i in order)
+
+
 def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Candidate:
-    mine = [n for n, owner in enumerate(table.owners) if owner == index]
-    number = max(mine, key=lambda n: view.capabilities[n])
-    start = int(table.starts[number])
-    stop = int(table.starts[number + 1]) if number + 1 < len(table.starts) else len(table.rows)
+    """The agent with the capability that is meant most, and the nearest text of it."""
+    first, end = _part(table.firsts, index, len(table.starts))
+    number = first + int(view.capabilities[first:end].argmax())
+    start, stop = _part(table.starts, number, len(table.rows))
     nearest = start + int(view.similarities[start:stop].argmax())
     row = table.rows[nearest]
     evidence = Evidence(
@@ -230,6 +243,11 @@ def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Ca
     return Candidate(
         agent=row.agent, capability=row.capability, probability=round(share, 4), evidence=evidence
     )
+
+
+def _part(starts: "NDArray[np.int64]", index: int, total: int) -> tuple[int, int]:
+    """Where the part of that index begins and where it ends."""
+    return int(starts[index]), int(starts[index + 1]) if index + 1 < len(starts) else total
 
 
 def _explicit(name: str, table: RoutingTable) -> Decision:
