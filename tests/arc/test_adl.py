@@ -1,10 +1,20 @@
 """ADL: what is read, what counts in a turn, and what is said of mistakes."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmos.arc.adl import Facts, check_tools, lines_that_hold, mustache, parse, rendered
+from lmos.arc.adl import (
+    Facts,
+    check_replies,
+    check_tools,
+    lines_that_hold,
+    mustache,
+    parse,
+    rendered,
+)
 
 EXAMPLE = """# Bills
 <Version: 2.1>
@@ -78,6 +88,10 @@ def test_a_document_is_read_with_its_positions() -> None:
         ("<a>\nA1\n<b>\nB\n</>\nA2\n</>\nend", ("a", "b"), ["A1", "B", "A2", "end"]),
         ("- <a>item", ("a",), ["- item"]),
         ("see <https://example.org> and a < b", (), ["see <https://example.org> and a < b"]),
+        ("one <!-- @no() --> two\n<!-- a\nb --> three", (), ["one  two", " three"]),
+        ("#shared/help is a reference", (), ["#shared/help is a reference"]),
+        ('<a>"one\ntwo"\nthree', ("a",), ['"one\ntwo"', "three"]),
+        ('"one\n<a>two"', (), ['"one']),
     ],
 )
 def test_conditions(text: str, names: tuple[str, ...], expected: list[str]) -> None:
@@ -103,6 +117,11 @@ def test_steps_and_regular_expressions_are_conditions() -> None:
         ("### UseCase: a\n#### Description\nx", "1:1: use case a has no Solution"),
         ("### UseCase: a\n### UseCase: a\n", "2:1: use case a is already in line 1"),
         ("### UseCase: a\nstray\n", "2:1: text outside a section"),
+        ("### UseCase a\n", "1:5: a colon is missing; write it as: ### UseCase: a"),
+        ("a letter", "1:1: there is no use case"),
+        ("### UseCase: a\n#### Solution\n x <!-- y\n### UseCase: b", "3:4: the comment is never"),
+        ("### UseCase: a\n#### Solution\n```\n### UseCase: b", "3:1: the code fence is never"),
+        ("### UseCase: a\n#### Solution\n" + "<x>\n" * 25, "too many blocks inside each other"),
     ],
 )
 def test_every_mistake_has_a_place_and_a_word(text: str, expected: str) -> None:
@@ -114,11 +133,56 @@ def test_a_tool_nobody_offers_names_the_one_meant() -> None:
     assert str(found) == "12:6: there is no tool 'get_invoice'; did you mean @get_invoices()?"
 
 
+def test_a_place_is_that_of_the_file_whatever_stands_before_it() -> None:
+    text = '### UseCase: a\n#### Description\nd\n#### Solution\n<web>Call @no().\n"A\n  @nope() b"'
+    found = check_tools(parse(text), [])
+    assert [(f.line, f.column) for f in found] == [(5, 11), (7, 1)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("{{get_bil.amount}}", "1:4: nothing fills {{get_bil}}; did you mean {{get_bill}}?"),
+        ("{{#get_bill}}x", "1:2: the section {{#get_bill}} is never closed"),
+        ("x{{/get_bill}}", "1:3: {{/get_bill}} closes nothing; remove it"),
+        ("{{get_bill", "1:2: a {{ begins no name"),
+        ("{{#get_bill}}{{any}}{{/get_bill}}{{^get_bill}}{{.}}{{/get_bill}} {{user.id}}", None),
+    ],
+)
+def test_replies_that_cannot_be_filled_are_told(reply: str, expected: str | None) -> None:
+    text = f'### UseCase: a\n#### Description\nd\n#### Solution\n"{reply}"\n'
+    found = [str(problem) for problem in check_replies(parse(text), ["get_bill", "user"])]
+    assert (found == []) if expected is None else found[0].startswith(f"5{expected[1:]}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@a(" * 100_000,
+        "<a>" * 30_000 + "x",
+        "<a>\n" * 20_000,
+        "#" + " " * 100_000 + "x",
+        "<!--" * 50_000,
+        "<regex:" + "\\" * 100_001,
+        "### UseCase: a" + " " * 50_000 + "b",
+        "<version:" + " " * 50_000,
+        '"\n' * 30_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_time_grows_with_the_text_only(text: str) -> None:
+    began = time.process_time()
+    for case in parse(f"### UseCase: a\n#### Description\nd\n#### Solution\n{text}").use_cases:
+        list(lines_that_hold(case.section("solution"), Facts(frozenset("a"))))
+    assert time.process_time() - began < 3
+
+
 def test_what_a_model_reads_has_only_what_holds() -> None:
     text = rendered(parse(EXAMPLE).use_cases, Facts(frozenset({"business"})))
     assert "Mention the business portal" in text
     assert "private portal" not in text
     assert "internal note" not in text
+    assert "# no heading, @no_tool()" in text
     assert "Call get_invoice and share the link (get_link)." in text
     assert "find_invoice" not in rendered(parse(EXAMPLE).use_cases, Facts(frozenset({"guest"})))
 
@@ -130,8 +194,6 @@ def test_any_text_is_read_without_a_crash(text: str) -> None:
 
 
 def test_a_large_document_is_read_in_time() -> None:
-    import time
-
     began = time.process_time()
     document = parse(EXAMPLE.replace("find_invoice", "x{}") * 2_000)
     assert len(document.use_cases) == 4_000
@@ -148,6 +210,8 @@ def test_a_large_document_is_read_in_time() -> None:
         ("{{#words}}{{.}},{{/words}}", "x,y,"),
         ("{{yes}} {{amount}} {{day}}", "yes 1,234.50 1 December 2026"),
         ("{{#open}}never closed", ""),
+        ("Two:\n{{#words}}\n- {{.}}\n{{/words}}\nEnd", "Two:\n- x\n- y\nEnd"),
+        ("{{rows}}", "- n: 1\n- n: 2"),
         ('no <tags> & "escapes" {{html}}', 'no <tags> & "escapes" <b>'),
     ],
 )

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lmos.arc.adl import Document, UseCase, check_tools, parse
+from lmos.arc.adl import Document, UseCase, check_replies, check_tools, parse
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import Direct, Reply
+from lmos.arc.direct import GIVEN, Direct, Reply
 from lmos.arc.loop import Spoken, run, system_prompt
 from lmos.arc.running import Told
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
@@ -185,7 +185,12 @@ class Agent:
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
-        found = [*self._document.diagnostics, *check_tools(self._document, self.tools)]
+        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
+        found = [
+            *self._document.diagnostics,
+            *check_tools(self._document, self.tools),
+            *check_replies(self._document, [*self.tools, *parameters, *GIVEN]),
+        ]
         if found:
             where = self._source or "use_cases"
             raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))

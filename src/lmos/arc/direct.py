@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from lmos.model import Embedder
 
 
+#: What replies may name besides tools and what the user said for their parameters.
+GIVEN = ("user", "tenant", "channel")
+
+
 class Progress(BaseModel):
     """Where a conversation stands: the use case, how far it is, the arguments known so far by the
     names of their parameters, and the argument that was asked for (`tool.parameter`).

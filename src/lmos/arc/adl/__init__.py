@@ -1,11 +1,13 @@
 """ADL, the Agent Definition Language: what an agent does, in Markdown anybody can write.
 
-`parse` reads a document into use cases with positions and collects all that is wrong. `rendered`
-and `lines_that_hold` say what of it counts in a turn. `mustache` fills the replies it quotes.
+`parse` reads a document into use cases with positions and collects all that is wrong, `check_tools`
+and `check_replies` what of it the agent cannot do. `rendered` and `lines_that_hold` say what of it
+counts in a turn. `mustache` fills the replies it quotes.
 """
 
 from lmos.arc.adl.ast import Block, Condition, Diagnostic, Document, Line, Part, UseCase
-from lmos.arc.adl.parser import check_tools, parse
+from lmos.arc.adl.checks import check_replies, check_tools
+from lmos.arc.adl.parser import parse
 from lmos.arc.adl.render import Facts, applies, lines_that_hold, rendered
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Part",
     "UseCase",
     "applies",
+    "check_replies",
     "check_tools",
     "lines_that_hold",
     "parse",

@@ -30,12 +30,23 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a section: its text without conditions, and what it names."""
+    """A line of a section: its text without conditions, and what it names. A reply that is quoted
+    over several lines is one line. `number` and `column`, from 1, are where the text begins.
+    """
 
     text: str
     number: int
     tools: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    column: int = 1
+
+    def position(self, index: int) -> tuple[int, int]:
+        """Line and column of the character of the text."""
+        before = self.text[:index].rpartition("\n")
+        first = not before[1]
+        return self.number + self.text.count("\n", 0, index), len(before[2]) + (
+            self.column if first else 1
+        )
 
     @property
     def reply(self) -> str | None:

@@ -1,8 +1,8 @@
 """Mustache templates over tools' results, for replies that are said as they are.
 
 `{{a.b}}` a value, `{{#list}}...{{/list}}` repeated or when true, `{{^x}}...{{/x}}` when empty or
-missing, `{{.}}` the item itself. Text is never escaped: replies are text, not HTML. Amounts keep
-two decimals, dates are written out.
+missing, `{{.}}` the item itself. A tag of a section that is alone on its line leaves no line. Text
+is never escaped: replies are text, not HTML. Amounts keep two decimals, dates are written out.
 """
 
 import re
@@ -12,7 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-_TAG = re.compile(r"\{\{\{?\s*([#^/]?)\s*([\w.\-]+)\s*\}?\}\}")
+_TAG = re.compile(r"\{\{\{?\s*(?:([#^/])\s*)?([\w.\-]+)\s*\}?\}\}")
+_ALONE = re.compile(r"^[ \t]*(\{\{[#^/][^\n{}]*\}\})[ \t]*(?:\n|\Z)", re.MULTILINE)
 
 
 @dataclass
@@ -24,12 +25,41 @@ class _Node:
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The template filled. A value that is not there is left empty."""
-    return _fill(_parsed(template), [values])
+    return _fill(_parsed(_ALONE.sub(r"\1", template)), [values])
 
 
-def names(template: str) -> set[str]:
-    """The first words of all the names in the template."""
-    return {match[2].split(".")[0] for match in _TAG.finditer(template)}
+def names(template: str) -> list[str]:
+    """The first words of the names outside sections, sections' own names included."""
+    found: list[str] = []
+    depth = 0
+    for tag in _TAG.finditer(template):
+        if tag[1] == "/":
+            depth = max(0, depth - 1)
+            continue
+        if depth == 0:
+            found.append(tag[2].split(".")[0] or ".")
+        depth += bool(tag[1])
+    return list(dict.fromkeys(found))
+
+
+def check(template: str) -> list[tuple[str, str, str]]:
+    """What is wrong with the template's tags: the tag, what it is, and how to mend it."""
+    found = []
+    if "{{" in _TAG.sub("", template):
+        found.append(("{{", "a {{ begins no name", "write {{name}}, {{#list}} or {{/list}}"))
+    open_: list[re.Match[str]] = []
+    for tag in _TAG.finditer(template):
+        if tag[1] in ("#", "^"):
+            open_.append(tag)
+        elif tag[1] and open_ and open_[-1][2] == tag[2]:
+            open_.pop()
+        elif tag[1]:
+            fix = f"close {open_[-1][0]} first" if open_ else "remove it"
+            found.append((tag[0], f"{tag[0]} closes nothing", fix))
+    for tag in open_:
+        fix = f"end it with {{{{/{tag[2]}}}}} in the same reply"
+        found.append((tag[0], f"the section {tag[0]} is never closed", fix))
+    return found
 
 
 def plain(value: Any) -> str:
@@ -51,6 +81,8 @@ def plain(value: Any) -> str:
             return value
         case Mapping():
             return ", ".join(f"{_words(k)}: {plain(v)}" for k, v in value.items() if v is not None)
+        case Sequence() if any(isinstance(item, Mapping) for item in value):
+            return "\n".join(f"- {plain(item)}" for item in value)
         case Sequence():
             return ", ".join(plain(item) for item in value)
         case _:
@@ -72,7 +104,7 @@ def _parsed(template: str) -> list[str | _Node]:
             if len(stack) > 1 and stack[-1].name == tag[2]:
                 stack.pop()
             continue
-        node = _Node(tag[1], tag[2])
+        node = _Node(tag[1] or "", tag[2])
         stack[-1].parts.append(node)
         if tag[1]:
             stack.append(node)

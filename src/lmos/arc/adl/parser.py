@@ -1,14 +1,14 @@
 """Reading ADL: Markdown headings, sections, and lines with conditions.
 
-The text is cut into lines once; comments vanish, code fences are taken as they are. Headings open
-use cases and sections. A condition before a line's text (`<web>Use links.`) counts for that line;
-alone on its line it opens a block up to `</>`. Every mistake is collected with its position, none
-ends the reading.
+`source` cuts the text into lines once. Headings open use cases and sections. A condition before a
+line's text (`<web>Use links.`) counts for that line; alone on its line it opens a block up to
+`</>`. A quoted reply may go over several lines. Every mistake is collected with its position, none
+ends the reading; it takes time in proportion to the text, whatever the text is.
 """
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lmos.arc.adl.ast import (
@@ -21,8 +21,9 @@ from lmos.arc.adl.ast import (
     SectionName,
     UseCase,
 )
+from lmos.arc.adl.source import Source, SourceLine
 
-_HEADING = re.compile(r"\s*(#{1,6})\s*([^:]+?)\s*(?::\s*(.*))?$")
+_HEADING = re.compile(r"\s*#{1,6}(?P<blank>\s*)(?P<word>[^:]*)(?::(?P<rest>.*))?")
 _SECTIONS: dict[str, SectionName] = {
     "goal": "goal",
     "description": "description",
@@ -39,25 +40,21 @@ _SECTIONS: dict[str, SectionName] = {
     "output": "output",
 }
 _USE_CASE = ("usecase", "use case", "skill")
-_HEADER = re.compile(
-    r"(?P<id>[^\s(<]+)\s*(?:\((?P<limit>\d*)\))?\s*(?P<conditions>(?:<[^<>]*>\s*)*)$"
+_NO_COLON = re.compile(r"use ?case\s+\S+", re.IGNORECASE)
+_HEADER = re.compile(  # over text with single blanks
+    r"(?P<id>[^\s(<]+) ?(?:\((?P<limit>\d*)\))? ?(?P<conditions>(?:<[^<>]*> ?)*)$"
 )
-_VERSION = re.compile(r"^\s*<version:\s*([^<>]+?)\s*>\s*$", re.IGNORECASE)
+_VERSION = re.compile(r"<version:([^<>]*)>", re.IGNORECASE)
 _CONDITION = re.compile(r"\s*(?:-\s+)?<((?:regex:(?:\\.|[^\\>])*|[!\w][\w!,\- ]*))>", re.IGNORECASE)
 _TOOL = re.compile(r"(?<![\w@.])@([A-Za-z_][\w-]*)\(\)!?")
-_TOOL_WITH_ARGUMENTS = re.compile(r"(?<![\w@.])@([A-Za-z_][\w-]*)\([^)\s][^)]*\)")
+_TOOL_WITH_ARGUMENTS = re.compile(r"(?<![\w@.])@([A-Za-z_][\w-]*)\((?=[^)\s])")
 _REFERENCE = re.compile(r"(?<!\w)#([A-Za-z][\w/-]*)(?=[\s.,;:!?)]|$)")
-_FENCE = re.compile(r"\s*(```|~~~)")
 _END = re.compile(r"-{4,}\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A line of a section; one of a code fence is taken as it is."""
-
-    number: int
-    text: str
-    fenced: bool = False
+_OPENS_QUOTE = re.compile(r'\s*(?:-\s+)?(?:<[^<>]*>\s*)*"[^"]*$')
+#: Lines of one quoted reply.
+MAX_REPLY_LINES = 100
+#: Blocks inside blocks.
+MAX_DEPTH = 20
 
 
 @dataclass
@@ -70,7 +67,7 @@ class _Open:
     limit: int | None = None
     conditions: tuple[Condition, ...] = ()
     category: str = ""
-    sections: dict[SectionName, list[_Text]] = field(default_factory=dict)
+    sections: dict[SectionName, list[SourceLine]] = field(default_factory=dict)
 
 
 def parse(text: str) -> Document:
@@ -80,30 +77,33 @@ def parse(text: str) -> Document:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._lines = list(_significant(text))
-        self._diagnostics: list[Diagnostic] = []
+        source = Source(text)
+        self._lines = source.lines
+        self._diagnostics = source.diagnostics
         self._done: list[_Open] = []
         self._version = ""
 
     def document(self) -> Document:
         case: _Open | None = None
-        section: list[_Text] | None = None
+        section: list[SourceLine] | None = None
         ended = False
-        for number, line, fenced in self._lines:
-            if fenced:
+        for line in self._lines:
+            if line.fenced:
                 if section is not None:
-                    section.append(_Text(number, line, fenced=True))
-            elif found := _VERSION.match(line):
-                self._set_version(found[1], case)
-            elif line.lstrip().startswith("#") and (heading := _HEADING.match(line)):
-                case, section = self._heading(heading, number, case)
+                    section.append(line)
+            elif found := _VERSION.fullmatch(line.text.strip()):
+                self._set_version(found[1].strip(), case)
+            elif heading := _heading_of(line.text):
+                case, section = self._heading(heading, line.number, case)
                 ended = False
-            elif _END.match(line):
+            elif _END.match(line.text):
                 section, ended = None, True
             elif section is not None:
-                section.append(_Text(number, line))
-            elif case is not None and line.strip() and not ended:
-                self._say(number, 1, "text outside a section", "put it below a heading")
+                section.append(line)
+            elif case is not None and line.text.strip() and not ended:
+                self._say(line.number, 1, "text outside a section", "put it below a heading")
+        if not self._done and any(line.text.strip() for line in self._lines):
+            self._say(1, 1, "there is no use case", "begin one with: ### UseCase: my_use_case")
         cases = tuple(self._finished(open_) for open_ in self._done)
         self._check_ids(cases)
         return Document(cases, tuple(sorted(self._diagnostics, key=lambda d: (d.line, d.column))))
@@ -112,35 +112,37 @@ class _Parser:
 
     def _heading(
         self, heading: re.Match[str], number: int, case: _Open | None
-    ) -> tuple[_Open | None, list[_Text] | None]:
-        word, rest = heading[2].lower(), heading[3]
-        column = heading.start(2) + 1
+    ) -> tuple[_Open | None, list[SourceLine] | None]:
+        title, rest = heading["word"].strip(), heading["rest"] or ""
+        word, column = title.lower(), heading.start("word") + 1
         if word in _USE_CASE:
-            case = self._case(rest or "", number, heading.start(3) + 1 if rest else column)
+            case = self._case(rest, number, heading.start("rest") + 2 if rest.strip() else column)
             self._done.append(case)
             return case, None
+        if _NO_COLON.fullmatch(word):
+            fix = f"write it as: ### UseCase: {title.split()[-1]}"
+            self._say(number, column, "a colon is missing", fix)
         if case is None:
             return None, None  # a title of the document
         if word == "category":
-            case.category = (rest or "").strip()
+            case.category = rest.strip()
             return case, None
         if word in _SECTIONS:
             return case, case.sections.setdefault(_SECTIONS[word], [])
-        near = difflib.get_close_matches(word, [*_SECTIONS, *_USE_CASE], 1)
-        known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
-        fix = f"did you mean {near[0].title()}?" if near else f"sections are {known}, Goal, Context"
-        self._say(number, column, f"unknown section {heading[2]!r}", fix)
+        if not _NO_COLON.fullmatch(word):
+            self._say(number, column, f"unknown section {title!r}", _section_meant(word))
         return case, []
 
     def _case(self, header: str, number: int, column: int) -> _Open:
-        found = _HEADER.match(header.strip())
+        header = " ".join(header.split())
+        found = _HEADER.match(header)
         if found is None:
             fix = "write it as: ### UseCase: my_use_case"
-            self._say(number, column, f"{header.strip()!r} is no id of a use case", fix)
-            return _Open(header.strip() or f"line_{number}", number, self._version)
+            self._say(number, column, f"{header[:80]!r} is no id of a use case", fix)
+            return _Open(header or f"line_{number}", number, self._version)
         conditions = [c for group in re.findall(r"<([^<>]*)>", found["conditions"])
                       for c in self._conditions(group, number, column)]  # fmt: skip
-        limit = int(found["limit"]) if found["limit"] else None
+        limit = int(found["limit"][:9]) if found["limit"] else None
         return _Open(found["id"], number, self._version, limit, tuple(conditions))
 
     def _set_version(self, version: str, case: _Open | None) -> None:
@@ -181,49 +183,44 @@ class _Parser:
             sections=sections,
         )
 
-    def _parts(self, lines: list[_Text]) -> tuple[Part, ...]:
+    def _parts(self, lines: list[SourceLine]) -> tuple[Part, ...]:
         """Lines and blocks, nested as `<condition>` and `</>` say."""
-        top: list[Part] = []
-        stack: list[tuple[tuple[Condition, ...], list[Part], int]] = []
-        for number, raw, fenced in ((line.number, line.text, line.fenced) for line in lines):
-            into = stack[-1][1] if stack else top
-            if fenced:
-                into.append(Line(raw.rstrip(), number))
+        blocks = _Blocks()
+        for line in _quotes_joined(lines):
+            if line.fenced:
+                blocks.add(Line(line.text.rstrip(), line.number))
                 continue
-            conditions, text = self._leading(raw, number)
-            text, closes = (text.replace("</>", ""), text.count("</>"))
+            conditions, text, column = self._leading(line)
+            text, closes = text.replace("</>", ""), text.count("</>")
             if conditions and not text.strip() and not closes:
-                stack.append((conditions, [], number))
+                if not blocks.open(conditions, line.number):
+                    fix = f"nest {MAX_DEPTH} at most"
+                    self._say(line.number, 1, "too many blocks inside each other", fix)
                 continue
             if text.strip() or not closes:
-                line = self._line(text, number)
-                into.append(Block(conditions, (line,), number) if conditions else line)
+                found = self._line(text, line.number, column)
+                blocks.add(Block(conditions, (found,), line.number) if conditions else found)
             for _ in range(closes):
-                if not stack:
-                    self._say(number, raw.find("</>") + 1, "</> closes nothing", "remove it")
+                if not blocks.close():
+                    column = line.text.find("</>") + 1
+                    self._say(line.number, column, "</> closes nothing", "remove it")
                     break
-                self._close(stack, top)
-        while stack:
+        for number in blocks.unclosed():
             fix = "end it with </> or put the condition before its line"
-            self._say(stack[-1][2], 1, "the block is never closed", fix)
-            self._close(stack, top)
-        return tuple(_trimmed(top))
+            self._say(number, 1, "the block is never closed", fix)
+        return tuple(_trimmed(blocks.parts))
 
-    def _close(
-        self, stack: list[tuple[tuple[Condition, ...], list[Part], int]], top: list[Part]
-    ) -> None:
-        conditions, parts, number = stack.pop()
-        (stack[-1][1] if stack else top).append(Block(conditions, tuple(parts), number))
-
-    def _leading(self, raw: str, number: int) -> tuple[tuple[Condition, ...], str]:
-        """The conditions before a line's text, and the text."""
+    def _leading(self, line: SourceLine) -> tuple[tuple[Condition, ...], str, int]:
+        """The conditions before a line's text, the text, and the column where it begins."""
         found: list[Condition] = []
-        text = raw
-        while match := _CONDITION.match(text):
-            bullet = "- " if match[0].lstrip().startswith("- ") else ""
-            found += self._conditions(match[1], number, match.start(1) + 1)
-            text = bullet + text[match.end() :].lstrip()
-        return tuple(found), text
+        bullet, end = "", 0
+        while match := _CONDITION.match(line.text, end):
+            bullet = bullet or ("- " if match[0].lstrip().startswith("- ") else "")
+            found += self._conditions(match[1], line.number, match.start(1) + 1)
+            end = match.end()
+        text = line.text[end:].lstrip() if found else line.text
+        column = len(line.text) - len(text) - len(bullet) + 1
+        return tuple(found), bullet + text, column
 
     def _conditions(self, group: str, number: int, column: int) -> Iterator[Condition]:
         """`a,b` are two that must both hold; a regular expression is one, commas and all."""
@@ -242,16 +239,19 @@ class _Parser:
                 names = tuple(n.replace("! ", "!").strip() for n in text.split(" or "))
                 yield Condition(text, "names", names)
 
-    def _line(self, text: str, number: int) -> Line:
-        for found in _TOOL_WITH_ARGUMENTS.finditer(text):
-            fix = f"write @{found[1]}(); arguments come from its parameters"
-            self._say(number, found.start() + 1, "a tool is named without arguments", fix)
-        return Line(
+    def _line(self, text: str, number: int, column: int) -> Line:
+        line = Line(
             text=text.rstrip(),
             number=number,
             tools=tuple(found[1] for found in _TOOL.finditer(text)),
             references=tuple(found[1] for found in _REFERENCE.finditer(text)),
+            column=column,
         )
+        if found := _TOOL_WITH_ARGUMENTS.search(text):
+            fix = f"write @{found[1]}(); arguments come from its parameters"
+            place = line.position(found.start())
+            self._say(*place, "a tool is named without arguments", fix)
+        return line
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -268,36 +268,78 @@ class _Parser:
         self._diagnostics.append(Diagnostic(line, column, message, fix))
 
 
-def check_tools(document: Document, known: Iterable[str]) -> list[Diagnostic]:
-    """A diagnostic for every tool that the document names and that nobody offers."""
-    names = list(known)
-    found = []
-    for case in document.use_cases:
-        for line in case.lines():
-            for tool in line.tools:
-                if tool not in names:
-                    near = difflib.get_close_matches(tool, names, 1)
-                    there = ", ".join(names) or "none"
-                    fix = f"did you mean @{near[0]}()?" if near else f"the agent's tools: {there}"
-                    column = line.text.find(f"@{tool}") + 1
-                    message = f"there is no tool {tool!r}"
-                    found.append(Diagnostic(line.number, column, message, fix))
-    return found
+class _Blocks:
+    """Parts as they are put into blocks that are opened and closed."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self._open: list[tuple[tuple[Condition, ...], list[Part], int]] = []
+
+    def add(self, part: Part) -> None:
+        """Puts the part into the innermost block."""
+        (self._open[-1][1] if self._open else self.parts).append(part)
+
+    def open(self, conditions: tuple[Condition, ...], number: int) -> bool:
+        """Opens a block; False where there are too many already."""
+        if len(self._open) == MAX_DEPTH:
+            return False
+        self._open.append((conditions, [], number))
+        return True
+
+    def close(self) -> bool:
+        """Closes the innermost block; False where none is open."""
+        if not self._open:
+            return False
+        conditions, parts, number = self._open.pop()
+        self.add(Block(conditions, tuple(parts), number))
+        return True
+
+    def unclosed(self) -> Iterator[int]:
+        """The lines where blocks begin that are still open, which are closed now."""
+        while self._open:
+            yield self._open[-1][2]
+            self.close()
 
 
-def _significant(text: str) -> Iterator[tuple[int, str, bool]]:
-    """Lines with their numbers and whether they lie in a code fence; comments are left out."""
-    fenced = commented = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if _FENCE.match(line) and not commented:
-            fenced = not fenced
-            yield number, line, True
-        elif fenced:
-            yield number, line, True
-        elif commented or line.lstrip().startswith("<!--"):
-            commented = "-->" not in line
-        elif not line.lstrip().startswith("//"):
-            yield number, line, False
+def _heading_of(text: str) -> re.Match[str] | None:
+    """The line as a heading. `#reference` begins with a hash as well, and is none."""
+    found = _HEADING.match(text)
+    word = found["word"].strip() if found else ""
+    if found and word and (found["blank"] or word.lower() in (*_SECTIONS, *_USE_CASE)):
+        return found
+    return None
+
+
+def _section_meant(word: str) -> str:
+    near = difflib.get_close_matches(word[:40], [*_SECTIONS, *_USE_CASE], 1)
+    known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
+    return f"did you mean {near[0].title()}?" if near else f"sections are {known}, Goal, Context"
+
+
+def _quotes_joined(lines: list[SourceLine]) -> Iterator[SourceLine]:
+    """The lines, with a reply that is quoted over several of them as one."""
+    closing = -1
+    for index, line in enumerate(lines):
+        if index <= closing:
+            continue
+        if not line.fenced and _OPENS_QUOTE.match(line.text):
+            closing = max(closing, _end_of_quote(lines, index))
+        if closing > index:
+            text = "\n".join(part.text.strip() for part in lines[index + 1 : closing + 1])
+            yield SourceLine(line.number, f"{line.text.rstrip()}\n{text}")
+        else:
+            yield line
+
+
+def _end_of_quote(lines: list[SourceLine], start: int) -> int:
+    """The index of the line that ends the quote begun at the start; the start's where none does."""
+    for index in range(start + 1, min(len(lines), start + MAX_REPLY_LINES)):
+        line = lines[index]
+        if line.fenced or _CONDITION.match(line.text) or "</>" in line.text:
+            break
+        if '"' in line.text:
+            return index if line.text.rstrip().endswith('"') else start
+    return start
 
 
 def _trimmed(parts: list[Part]) -> list[Part]:

@@ -69,6 +69,8 @@ def _rendered(case: UseCase, facts: Facts) -> str:
 
 def _text(line: Line) -> str:
     """The line with tools as plain names."""
+    if not line.tools:
+        return line.text
     return re.sub(r"@([A-Za-z_][\w-]*)\(\)!?", r"\1", line.text)
 
 
