@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +60,7 @@ class Member:
         return next((c.name for c in offered if capability in (c.name, c.id)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChannelTable:
     """A channel's agents by name, and the table that the router decides on."""
 
@@ -75,10 +76,16 @@ class ChannelTable:
         return next((m for m in self.members.values() if m.serves(capability)), None)
 
     def instead_of(self, member: Member, capability: str) -> list[Member]:
-        """Who else of the channel can do what the agent would do, those that are ready first."""
+        """Who else of the channel can do what the agent would do."""
+        if not self.shared:
+            return []
         name = member.serves(capability)
-        able = [m for m in self.members.values() if m is not member and name in m.spare]
-        return sorted(able, key=lambda m: bool(m.problem))
+        return [m for m in self.members.values() if m is not member and name in m.spare]
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """The capabilities that more than one agent could serve."""
+        return frozenset().union(*(member.spare for member in self.members.values()))
 
 
 class Routings:
