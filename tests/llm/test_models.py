@@ -49,6 +49,8 @@ async def test_the_cache_is_bounded() -> None:
     for n in range(6):
         await small.embed([f"text {n}"])
     assert len(small._cache) == 3
+    known_and_new = ["text 5", *(f"more {n}" for n in range(5)), "text 5"]
+    assert (await small.embed(known_and_new)).shape == (7, 384)  # pushed out while being read
 
 
 async def test_another_file_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

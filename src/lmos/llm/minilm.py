@@ -8,11 +8,11 @@ import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from lmos.llm.vocabulary import pieces
 from lmos.model import errors
 
 if TYPE_CHECKING:
@@ -50,18 +50,18 @@ class MiniLM:
 
         import numpy as np
 
-        missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
+        # Read before waiting: what the others bring may push it out of the cache meanwhile.
+        found = {text: self._cached(text) for text in texts if text in self._cache}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             future: Future[list[Vectors]] = Future()
             self._waiting.append((missing, future))
             self._thread.submit(self._work)
             vectors: list[Vectors] = await asyncio.wrap_future(future)
-            fresh = dict(zip(missing, vectors, strict=True))
-        else:
-            fresh = {}
+            found.update(zip(missing, vectors, strict=True))
         if not texts:
             return np.zeros((0, self.d), np.float32)
-        return np.stack([fresh[t] if t in fresh else self._cached(t) for t in texts])
+        return np.stack([found[text] for text in texts])
 
     def load(self) -> None:
         """Loads the model now, in the calling thread; otherwise the first text does."""
@@ -161,10 +161,7 @@ def _checked(path: Path) -> Path:
 
 
 def _tokenizer(tokenizers: Any) -> Any:
-    vocabulary = resources.files("lmos.llm") / "data" / "vocab.txt"
-    words = vocabulary.read_text(encoding="utf-8").split("\n")
-    known = {word: number for number, word in enumerate(words) if word}
-    made = tokenizers.BertWordPieceTokenizer(known, lowercase=True)
+    made = tokenizers.BertWordPieceTokenizer(pieces(), lowercase=True)
     made.enable_truncation(MAX_PIECES)
     made.enable_padding()
     return made
