@@ -125,7 +125,7 @@ def _definition(tool: Tool) -> Any:
     from pydantic_ai.tools import ToolDefinition
 
     return ToolDefinition(
-        name=tool.name, description=tool.description, parameters_json_schema=tool.schema
+        name=tool.name, description=tool.description, parameters_json_schema=dict(tool.schema)
     )
 
 

@@ -24,12 +24,13 @@ class Wanted:
     arguments: dict[str, Any]
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     result: Any = None
+    said: str = ""
     error: str | None = None
 
     @property
     def text(self) -> str:
         """The result, or the error, as a model reads it."""
-        return f"error: {self.error}" if self.error else as_text(self.result)
+        return f"error: {self.error}" if self.error else self.said
 
 
 class Told:
@@ -73,8 +74,7 @@ async def run_tools(ctx: Context, calls: Sequence[Wanted]) -> AsyncGenerator[Tur
         yield ToolCall(id=call.id, name=call.name, arguments=_jsonable(call.arguments))
     await asyncio.gather(*(_run(ctx, call) for call in calls))
     for call in calls:
-        text = "" if call.error else as_text(call.result)
-        yield ToolResult(id=call.id, name=call.name, result=text, error=call.error)
+        yield ToolResult(id=call.id, name=call.name, result=call.said, error=call.error)
 
 
 async def _run(ctx: Context, call: Wanted) -> None:
@@ -83,6 +83,7 @@ async def _run(ctx: Context, call: Wanted) -> None:
         return
     try:
         call.result = await call.tool.call(ctx, call.arguments)
+        call.said = as_text(call.result)
     except LmosError as error:
         call.error = error.message
     except Exception as error:

@@ -73,6 +73,16 @@ def find(annotation: Any, text: str, *, asked: bool = False, pattern: str | None
     return None
 
 
+def strange(annotation: Any) -> str:
+    """What is wrong with the type's `Words`: one for a value that is none of its choices."""
+    annotation, words = _unwrapped(annotation)
+    choices = _choices(annotation)
+    if words is None or choices is None:
+        return ""
+    unknown = [name for name in words.synonyms if name not in choices]
+    return f"Words for {unknown[0]!r}; the values are {', '.join(choices)}" if unknown else ""
+
+
 def _unwrapped(annotation: Any) -> tuple[Any, Words | None]:
     """The bare type, out of `Annotated` and `X | None`, with its `Words` if it has some."""
     words = None

@@ -6,10 +6,11 @@ is never escaped: replies are text, not HTML. Amounts keep two decimals, dates a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 _TAG = re.compile(r"\{\{\{?\s*(?:([#^/])\s*)?([\w.\-]+)\s*\}?\}\}")
@@ -77,13 +78,15 @@ def plain(value: Any) -> str:
             return f"{value.day} {value:%B %Y}"
         case float():
             return f"{value:g}"
+        case Enum():
+            return plain(value.value)
         case str():
             return value
         case Mapping():
             return ", ".join(f"{_words(k)}: {plain(v)}" for k, v in value.items() if v is not None)
         case Sequence() if any(isinstance(item, Mapping) for item in value):
             return "\n".join(f"- {plain(item)}" for item in value)
-        case Sequence():
+        case Sequence() | Set():
             return ", ".join(plain(item) for item in value)
         case _:
             return str(value)
