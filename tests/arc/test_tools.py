@@ -1,4 +1,4 @@
-"""Functions as tools: what a model is told of them, what they get, what becomes of what they give."""
+"""Functions as tools: what a model is told of them, what they get and what they give."""
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterator
