@@ -51,6 +51,15 @@ async def test_a_pooled_connection_that_was_closed_is_replaced_by_a_new_one() ->
     assert server.requests == 3
 
 
+async def test_a_whole_pool_of_closed_connections_is_replaced() -> None:
+    server = Closing(patience=1)
+    async with listening(server) as url:
+        await asyncio.gather(*(ask(url) for _ in range(3)))
+        assert server.requests == 3  # at once, so on three connections
+        assert await ask(url) == b"{}"
+    assert server.requests == 7
+
+
 async def test_a_new_connection_that_is_closed_is_not_asked_again() -> None:
     server = Closing(patience=0)
     async with listening(server) as url:

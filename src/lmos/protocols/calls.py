@@ -1,6 +1,6 @@
 """Asking others over HTTP, with every way it can go wrong told as one of our errors.
 
-A request is sent a second time only when a pooled connection turns out to have been closed by the
+A request is sent again only when a pooled connection turns out to have been closed by the
 other side before anything was answered; else a turn could run twice.
 """
 
@@ -125,13 +125,13 @@ async def _send(
             trace_request_ctx=connection,
         )
 
-    connection = http.Connection()
-    try:
-        return await attempt(connection)
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-        if not connection.reused:
-            raise
-        return await attempt(http.Connection())
+    while True:  # a process that has ended leaves as many stale connections as the pool had of it
+        connection = http.Connection()
+        try:
+            return await attempt(connection)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not connection.reused:
+                raise
 
 
 async def _refusal(response: "aiohttp.ClientResponse", who: str) -> Refusal:
