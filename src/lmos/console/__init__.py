@@ -39,6 +39,7 @@ def mount(
     from lmos.console.live import Live
     from lmos.console.page import Page
     from lmos.console.place import PageMount
+    from lmos.console.style import ICON
 
     live = Live(store)
 
@@ -47,7 +48,16 @@ def mount(
         Page(live, responder, events, title).build()
 
     inner = FastAPI(openapi_url=None)
-    ui.run_with(inner, title="LMOS", dark=None, tailwind=False, show_welcome_message=False)
+    ui.run_with(
+        inner,
+        title="LMOS",
+        favicon=ICON,
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        binding_refresh_interval=None,  # the page binds nothing, so nothing need be compared
+        show_welcome_message=False,
+    )
     outer = app.router.lifespan_context
 
     @asynccontextmanager

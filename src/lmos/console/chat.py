@@ -1,28 +1,17 @@
 """The chat of the page: one conversation a visit, answers as they come."""
 
 import asyncio
+import contextlib
 import uuid
 from contextlib import aclosing
-from html import escape
 
 from nicegui import ui
 
-from lmos.console import markup
+from lmos.console.answer import AnswerBlock
 from lmos.console.live import Live
-from lmos.model import (
-    Answer,
-    Decided,
-    Failed,
-    InputRequired,
-    Message,
-    Responder,
-    Started,
-    StatusUpdate,
-    TextDelta,
-    ToolCall,
-    Turn,
-    TurnEvent,
-)
+from lmos.model import Failed, Message, Responder, Turn, errors
+from lmos.protocols import limits
+from lmos.protocols.answering import answered
 
 
 class Chat:
@@ -31,27 +20,21 @@ class Chat:
     def __init__(self, live: Live, responder: Responder) -> None:
         self._live = live
         self._responder = responder
-        self._conversation = uuid.uuid4().hex[:12]
-        self._turn: asyncio.Task[object] | None = None
+        self._conversation = ""
+        self._turn: asyncio.Task[None] | None = None
+        self._block: AnswerBlock | None = None
         self._known: list[str] = []
 
     def build(self) -> None:
         """Puts the chat into the page."""
         with ui.element("section").classes("lm-card lm-chat").props('aria-label="Chat"'):
-            with ui.element("div").classes("lm-bar"):
-                self._channel = ui.select([], label="Channel").props(
-                    'dense outlined options-dense aria-label="Channel"'
-                )
-                self._channel.on_value_change(self._start_over)
-                ui.space()
-                ui.button("New conversation", on_click=self._start_over).props("flat no-caps dense")
-            self._talk = ui.element("div").classes("lm-talk").props('role="log" aria-live="polite"')
-            with ui.element("form").classes("lm-say").on("submit.prevent", self._send):
-                self._input = ui.input(placeholder="Ask something, then press Enter").props(
-                    'outlined dense autofocus autocomplete=off aria-label="Message"'
-                )
-                ui.button("Send").props("type=submit no-caps unelevated").classes("lm-send")
-        ui.context.client.on_disconnect(self._leave)
+            self._bar()
+            with ui.element("div").classes("lm-scroll") as self._scroll:
+                self._talk = ui.element("div").classes("lm-talk")
+                self._talk.props('role="log" aria-live="polite" aria-label="Conversation"')
+            self._form()
+        # Not on_disconnect: a connection that is lost for a moment comes back to the same page.
+        ui.context.client.on_delete(self._cancel)
         self.refresh()
         self._start_over()
 
@@ -64,91 +47,97 @@ class Chat:
         value = self._channel.value if self._channel.value in names else next(iter(names), None)
         self._channel.set_options(names, value=value)
 
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _bar(self) -> None:
+        with ui.element("div").classes("lm-bar"):
+            self._channel = ui.select([], label="Channel").props(
+                'dense outlined options-dense aria-label="Channel"'
+            )
+            self._channel.on_value_change(self._start_over)
+            ui.space()
+            ui.button("New conversation", on_click=self._start_over).props("flat no-caps dense")
+
+    def _form(self) -> None:
+        with ui.element("form").classes("lm-say").on("submit.prevent", self._send):
+            self._input = ui.input(placeholder="Ask something").props(
+                f"outlined dense autofocus autocomplete=off maxlength={limits.TEXT_LIMIT}"
+                ' aria-label="Message"'
+            )
+            # No colour of Quasar's: its layered `!important` would win over ours.
+            self._submit = ui.button("Send", color=None).classes("lm-send")
+            self._submit.props("type=submit no-caps unelevated :ripple=false")
+            self._halt = ui.button("Stop", on_click=self._stop).props("no-caps outline")
+        self._offer_stop(False)
+
+    def _offer_stop(self, running: bool) -> None:
+        self._submit.set_visibility(not running)
+        self._halt.set_visibility(running)
+
+    # --- the conversation -------------------------------------------------------------------------
+
     def _start_over(self) -> None:
-        self._leave()
+        self._cancel()
         self._conversation = uuid.uuid4().hex[:12]
         self._talk.clear()
+        where = self._channel.value
+        text = (
+            f"Ask {where} anything. The agent that answers is named, and “why” shows how it was "
+            "chosen."
+            if where
+            else "No channel is served yet. Add a Channel manifest, or see what is missing under "
+            "Channels."
+        )
         with self._talk:
-            where = self._channel.value
-            text = (
-                f"Ask {where} anything. The agent that answers is named, and “why” shows how it "
-                "was chosen."
-                if where
-                else "No channel is resolved yet. Add a Channel manifest, or look at Channels."
-            )
             self._empty = ui.label(text).classes("lm-empty")
 
-    def _leave(self) -> None:
-        if self._turn and not self._turn.done():
+    def _cancel(self) -> None:
+        if self._turn:
             self._turn.cancel()
+            self._turn = None
+            self._offer_stop(False)
+
+    def _stop(self) -> None:
+        if self._turn and self._block:
+            self._cancel()
+            self._block.stop()
+        self._input.run_method("focus")
 
     async def _send(self) -> None:
         text = str(self._input.value or "").strip()
-        if not text or not self._channel.value or (self._turn and not self._turn.done()):
+        if not text or not self._channel.value or self._turn:
             return
         self._input.set_value("")
         self._input.run_method("focus")
         self._empty.set_visibility(False)
         with self._talk:
             ui.label(text).classes("lm-user")
-            block = _Block()
-        self._turn = asyncio.ensure_future(self._answer(text, block))
-        await asyncio.gather(self._turn, return_exceptions=True)
+            self._block = AnswerBlock()
+        self._scroll.run_method("scrollTo", 0, 0)
+        self._offer_stop(True)
+        turn = self._turn = asyncio.ensure_future(self._answer(self._asked(text), self._block))
+        with contextlib.suppress(asyncio.CancelledError):
+            await turn
+        if self._turn is turn:
+            self._turn = None
+            self._offer_stop(False)
 
-    async def _answer(self, text: str, block: "_Block") -> None:
+    def _asked(self, text: str) -> Turn:
         tenant, _, channel = str(self._channel.value).partition("/")
-        turn = Turn(
+        return Turn(
             tenant=tenant,
             channel=channel,
             conversation_id=self._conversation,
             turn_id=uuid.uuid4().hex[:12],
             messages=(Message(role="user", content=text),),
         )
+
+    async def _answer(self, turn: Turn, block: AnswerBlock) -> None:
         try:
-            async with aclosing(self._responder(turn)) as events:
-                async for event in events:
-                    block.take(event)
-                    self._talk.run_method("scrollTo", 0, 1_000_000)
-        except Exception as error:
+            limits.check_messages(turn.messages)
+        except errors.InvalidInput as error:
             block.take(Failed.of(error))
-
-
-class _Block:
-    """One answer: who gives it, its text, and why."""
-
-    def __init__(self) -> None:
-        with ui.element("div").classes("lm-answer"):
-            self._who = ui.html("…", sanitize=False).classes("lm-who")
-            self._text = ui.label("").classes("lm-text").props('data-role="answer"')
-            self._why = ui.html("", sanitize=False)
-        self._agent = self._sure = ""
-        self._streamed = ""
-
-    def take(self, event: TurnEvent) -> None:
-        """Shows what the event tells."""
-        match event:
-            case Started():
-                self._agent = event.agent
-                self._name(event.agent, event.version)
-            case Decided():
-                decision = event.decision
-                self._sure = f"{decision.confidence:.2f}" if decision.agent else "no agent asked"
-                self._name(self._agent, self._sure)
-                self._why.set_content(markup.decision(decision))
-            case StatusUpdate() | ToolCall():
-                doing = event.text if isinstance(event, StatusUpdate) else f"calls {event.name}"
-                self._name(self._agent, doing)
-            case TextDelta():
-                self._streamed += event.text
-                self._text.set_text(self._streamed)
-            case Answer() | InputRequired():
-                self._streamed = event.message.content
-                self._text.set_text(self._streamed)
-                note = [self._sure, event.context.get("useCase", "")]
-                self._name(self._agent, " · ".join(filter(None, note)))
-            case Failed():
-                self._text.classes("lm-error")
-                self._text.set_text(event.error.message)
-
-    def _name(self, agent: str, note: str) -> None:
-        self._who.set_content(f"<b>{escape(agent)}</b><span>{escape(note)}</span>")
+            return
+        async with aclosing(answered(self._responder, turn)) as events:
+            async for event in events:
+                block.take(event)

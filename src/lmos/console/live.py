@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from lmos.model import Agent, Channel, ChannelRouting, Store
+from lmos.model.base import unique
 from lmos.store import Following
 
 
@@ -40,15 +41,22 @@ class Live:
         """The channels that are served, as `tenant/channel`; those with most to offer first."""
         served = [r for r in self.routings if r.spec.capability_groups]
         served.sort(key=lambda r: -sum(len(g.capabilities) for g in r.spec.capability_groups))
-        return [f"{r.tenant}/{r.channel}" for r in served]
+        return list(unique(f"{r.tenant}/{r.channel}" for r in served))
 
     def channels_of(self, agent: str) -> list[str]:
         """The channels that an agent serves."""
-        return [
-            f"{routing.tenant}/{routing.channel}"
-            for routing in self.routings
-            if any(group.name == agent for group in routing.spec.capability_groups)
-        ]
+        return list(
+            unique(
+                f"{routing.tenant}/{routing.channel}"
+                for routing in self.routings
+                if any(group.name == agent for group in routing.spec.capability_groups)
+            )
+        )
+
+    def routing_of(self, channel: Channel) -> ChannelRouting | None:
+        """What a channel was resolved to."""
+        wanted = (channel.metadata.namespace, channel.tenant, channel.channel, channel.subset)
+        return next((r for r in self.routings if _identity(r) == wanted), None)
 
     async def _follow(self) -> None:
         async with aclosing(self._following.changes()) as changes:
@@ -62,3 +70,7 @@ class Live:
         if (agents, channels, routings) != (self.agents, self.channels, self.routings):
             self.agents, self.channels, self.routings = agents, channels, routings
             self.version += 1
+
+
+def _identity(routing: ChannelRouting) -> tuple[str, ...]:
+    return routing.metadata.namespace, routing.tenant, routing.channel, routing.subset
