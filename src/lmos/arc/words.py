@@ -1,18 +1,18 @@
 """Reading a tool's arguments out of what the user says, without a language model.
 
 The parameter's type says what to look for: one of the values of a `Literal` or an `Enum` (and other
-`Words` for them), numbers, amounts, dates, text of a `pattern`. A date may be said as 2026-12-01,
-1 December or tomorrow.
+`Words` for them), numbers, amounts, days, text of a `pattern`.
 """
 
-import calendar
 import enum
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args, get_origin
+
+from lmos.arc import reading
 
 YES = re.compile(
     r"\b(yes|yeah|yep|yup|sure|ok|okay|please do|do it|go ahead|correct|confirm(ed)?|right"
@@ -23,13 +23,6 @@ NO = re.compile(
     r"\b(no|nope|nah|not|don'?t|never ?mind|cancel that|stop|rather not|forget it)\b",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)?(?!\w)")
-_MONTHS = [calendar.month_name[month].lower() for month in range(1, 13)]
-_DAY = re.compile(
-    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({'|'.join(_MONTHS)})(?:,? (\d{{4}}))?\b",
-    re.IGNORECASE,
-)
-_ISO = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,9 @@ class Words:
         found = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in both.items()}
         object.__setattr__(self, "synonyms", found)
 
+    def __hash__(self) -> int:
+        return hash(tuple(self.synonyms.items()))  # `Annotated[..., Words()] | None` needs it
+
 
 def find(annotation: Any, text: str, *, asked: bool = False, pattern: str | None = None) -> Any:
     """The value that the text gives for a parameter of the type, or None. Where the user was
@@ -63,9 +59,9 @@ def find(annotation: Any, text: str, *, asked: bool = False, pattern: str | None
             (NO.search(text) is None) if asked and (YES.search(text) or NO.search(text)) else None
         )
     if annotation in (int, float, Decimal):
-        return _number(annotation, text)
+        return reading.number(annotation, text, asked=asked)
     if annotation is date:
-        return _date(text)
+        return reading.day(text)
     if annotation is str:
         if words and (found := _chosen({k: k for k in words.synonyms}, words, text)):
             return found
@@ -117,33 +113,3 @@ def _chosen(choices: Mapping[str, Any], words: Words | None, text: str) -> Any:
             if len(word) > best[0] and re.search(pattern, said):
                 best = (len(word), value)
     return best[1]
-
-
-def _number(type_: Any, text: str) -> Any:
-    match = _NUMBER.search(text)
-    if match is None:
-        return None
-    number = match[0].replace(",", ".")
-    if type_ is int:
-        return int(number) if "." not in number else None
-    return type_(number)
-
-
-def _date(text: str, today: date | None = None) -> date | None:
-    today = today or date.today()
-    if iso := _ISO.search(text):
-        try:
-            return date.fromisoformat(iso[0])
-        except ValueError:
-            return None
-    if day := _DAY.search(text):
-        month = _MONTHS.index(day[2].lower()) + 1
-        try:
-            found = date(int(day[3] or today.year), month, int(day[1]))
-        except ValueError:
-            return None
-        return found.replace(year=found.year + 1) if not day[3] and found < today else found
-    for word, days in (("day after tomorrow", 2), ("tomorrow", 1), ("today", 0), ("yesterday", -1)):
-        if re.search(rf"\b{word}\b", text, re.IGNORECASE):
-            return today + timedelta(days=days)
-    return None
