@@ -60,7 +60,7 @@ class AgentReconciler:
         self._probe = probe
         self._events = events
         self._clock = clock
-        self._described: dict[Key, tuple[str, float]] = {}
+        self._described: dict[Key, tuple[tuple[str, str], float]] = {}
         self._failures: dict[Key, int] = {}
 
     async def keys_for(self, resource: Resource) -> Iterable[Key]:
@@ -81,12 +81,15 @@ class AgentReconciler:
             description = await self._ask(agent)
         except LmosError as error:
             return await self._failed(agent, error)
-        return await self._answered(agent, description)
+        now = await self._store.get(Agent, key.name, key.namespace)
+        if now is None or _place(now) != _place(agent):
+            return 0.0  # removed or moved while it was asked: the answer is another's
+        return await self._answered(now, description)
 
     async def _ask(self, agent: Agent) -> Description | None:
         """What the agent says of itself when that is due, None when it only had to answer."""
-        url, when = self._described.get(agent.key, ("", 0.0))
-        if url == agent.spec.url and self._clock() - when < DESCRIBE_EVERY:
+        place, when = self._described.get(agent.key, (("", ""), 0.0))
+        if place == _place(agent) and self._clock() - when < DESCRIBE_EVERY:
             await self._probe(agent.spec.url)
             return None
         return await self._describe(agent.spec.url)
@@ -96,7 +99,7 @@ class AgentReconciler:
         status = agent.status
         if description is not None:
             agent = await self._take(agent, description)
-            self._described[agent.key] = (agent.spec.url, self._clock())
+            self._described[agent.key] = (_place(agent), self._clock())
             address = AgentAddress(
                 url=description.url or agent.spec.url, protocol=description.protocol
             )
@@ -159,6 +162,11 @@ class AgentReconciler:
                 object=str(agent.key),
                 warning=not ready,
             )
+
+
+def _place(agent: Agent) -> tuple[str, str]:
+    """Which agent it is, and where; one made anew under the same name is another."""
+    return agent.metadata.uid, agent.spec.url
 
 
 def _unknown(agent: Agent) -> Condition:

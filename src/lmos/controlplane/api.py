@@ -83,7 +83,7 @@ class _Objects:
         version = request.query_params.get("resourceVersion")
         if version is None:
             _, version = await self._store.list(kind)
-        if not version.isdigit():
+        if not _is_number(version):
             raise InvalidInput(f"resourceVersion {version!r} is not one that was given out")
         namespace = request.path_params.get("namespace")
 
@@ -140,7 +140,7 @@ class _Events:
 
     async def stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id", "")
-        after = int(last) if last.isdigit() else 0
+        after = int(last) if _is_number(last) else 0
 
         async def frames() -> AsyncIterator[bytes]:
             async for event in self._events.subscribe(after):
@@ -173,6 +173,11 @@ def _selector(text: str) -> dict[str, str]:
     return found
 
 
+def _is_number(text: str) -> bool:
+    """Whether it is the decimal form of a count; "²" is a digit and no number."""
+    return text.isascii() and text.isdecimal() and len(text) < 20
+
+
 def _matches(resource: Channel | ChannelRouting, request: Request) -> bool:
     return (
         resource.tenant == request.path_params["tenant"]
@@ -192,7 +197,8 @@ def _tagged(request: Request, content: Any) -> Response:
     """The content with an ETag, or 304 when the caller has it already."""
     body = orjson.dumps(content)
     tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
-    if request.headers.get("if-none-match") == tag:
+    known = request.headers.get("if-none-match", "").split(",")
+    if not {"*", tag}.isdisjoint(given.strip().removeprefix("W/") for given in known):
         return Response(status_code=304, headers={"etag": tag})
     return Response(body, 200, {"etag": tag}, "application/json")
 
