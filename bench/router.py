@@ -14,6 +14,8 @@ channels   what the platform is for: channels of 6 agents with 4 to 8 capabiliti
            examples each, drawn from CLINC150; asked about what they offer, with and without typing
            errors, about what their domains have besides, about other domains, and out of scope
 latency    a decision without its embedding, by the number of agents (10 examples each)
+fit        (only when asked for; with --channels 40 the numbers of `lmos.router.vector.Fit`) from
+           other such channels with 0 to 100 examples, if 85 of 100 messages are for somebody
 
 `accuracy` counts a refusal of what is meant for somebody as wrong; `nearest` is the share where the
 first candidate is right, refused or not.
@@ -23,12 +25,14 @@ import argparse
 import asyncio
 import csv
 import json
+import math
 import os
 import random
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +42,16 @@ from lmos.llm import embedder
 from lmos.model import Capability, Decision, Embedder, Message, RoutableAgent
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate
 from lmos.router.specs import read_agents, read_labelled, with_examples
+from lmos.router.vector import Fit
 
 Texts = Mapping[str, Sequence[str]]
 Asked = tuple[str, str]  # a message and the agent it is for, empty for none
+
+
+Features = tuple[float, float, float]
+
+#: What users are taken to ask, in shares of all messages.
+SHARES = {"offered": 0.85, "outOfScope": 0.075, "elsewhere": 0.06, "beside": 0.015}
 
 
 class Bench:
@@ -125,7 +136,7 @@ class Bench:
         figures: dict[str, list[float]] = defaultdict(list)
         for number in range(self.channels_drawn):
             drawn = random.Random(number)
-            agents, asked = channel(drawn, domains, train, val)
+            agents, asked = channel(drawn, domains, train, val, (5, 10))
             asked["outOfScope"] = strange
             asked["typos"] = [(with_typos(drawn, text), who) for text, who in asked["offered"]]
             table = await RoutingTable.build(agents, self.vectors)
@@ -139,6 +150,29 @@ class Bench:
     async def latency(self) -> dict[str, Any]:
         return {str(n): await decision_times(n) for n in (6, 10, 100, 1000)}
 
+    async def fit(self) -> dict[str, Any]:
+        sets, domains = self._clinc()
+        train, val = grouped(sets["train"]), grouped(sets["val"])
+        strange = [(text, "") for part in ("oos_train", "oos_val") for text, _ in sets[part]]
+        seen: dict[str, list[Features]] = {kind: [] for kind in SHARES}
+        loss = dict.fromkeys((0.02, 0.03, 0.04, 0.05, 0.06), 0.0)
+        for number in range(self.channels_drawn):
+            drawn = random.Random(1000 + number)
+            examples = drawn.choice(((0, 0), (1, 3), (5, 10), (20, 40), (100, 100)))
+            agents, asked = channel(drawn, domains, train, val, examples)
+            table = await RoutingTable.build(agents, self.vectors)
+            for kind, pairs in {**asked, "outOfScope": strange}.items():
+                self.router = VectorRouter(self.vectors, Recorder(seen=seen[kind]))
+                await self.decide(table, (text for text, _ in pairs))
+            for temperature in loss:
+                self.router = VectorRouter(self.vectors, Fit(temperature=temperature))
+                decisions = await self.decide(table, (text for text, _ in asked["offered"]))
+                loss[temperature] += sum(map(surprise, decisions, asked["offered"]))
+        weights = logistic(seen)
+        names = ("score", "lead", "texts", "bias")
+        found = {name: round(float(w), 2) for name, w in zip(names, weights, strict=True)}
+        return {**found, "temperature": min(loss, key=lambda t: loss[t])}
+
     def _clinc(self) -> tuple[dict[str, list[list[str]]], dict[str, list[str]]]:
         return (
             json.loads(self.file("clinc150", "clinc150-train-val.json").read_text()),
@@ -150,17 +184,17 @@ class Bench:
 
 
 def channel(
-    drawn: random.Random, domains: Texts, train: Texts, val: Texts
+    drawn: random.Random, domains: Texts, train: Texts, val: Texts, examples: tuple[int, int]
 ) -> tuple[list[RoutableAgent], dict[str, list[Asked]]]:
-    """Six domains as agents, and what is asked: of what they offer, of their domains' other
-    intents, and of the other domains.
+    """Six domains as agents with so many examples, and what is asked: of what they offer, of their
+    domains' other intents, and of the other domains.
     """
     agents = []
     asked: dict[str, list[Asked]] = {"offered": [], "beside": [], "elsewhere": []}
     chosen = drawn.sample(sorted(domains), 6)
     for domain in chosen:
         offered = drawn.sample(domains[domain], drawn.randint(4, 8))
-        known = {i: drawn.sample(list(train[i]), drawn.randint(5, 10)) for i in offered}
+        known = {i: drawn.sample(list(train[i]), drawn.randint(*examples)) for i in offered}
         agents.append(agent(domain, known))
         asked["offered"] += [(text, domain) for i in offered for text in val[i]]
         asked["beside"] += [
@@ -201,6 +235,40 @@ def grouped(pairs: Iterable[Sequence[str]]) -> dict[str, list[str]]:
     for text, label in pairs:
         found[label].append(text)
     return found
+
+
+# --- fitting --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recorder(Fit):
+    """Keeps what each message was judged by."""
+
+    seen: list[Features] = field(default_factory=list)
+
+    def meant(self, score: float, lead: float, texts: int) -> float:
+        self.seen.append((score, lead, math.log(texts)))
+        return super().meant(score, lead, texts)
+
+
+def logistic(seen: Mapping[str, Sequence[Features]]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Weights of the features, then the bias, by Newton's method; each kind has its share."""
+    x = np.concatenate([np.c_[np.array(rows), np.ones(len(rows))] for rows in seen.values()])
+    meant = np.concatenate([np.full(len(rows), kind == "offered") for kind, rows in seen.items()])
+    share_of = [np.full(len(rows), SHARES[kind] / len(rows)) for kind, rows in seen.items()]
+    weight = np.concatenate(share_of)
+    found = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ found))
+        curvature = (x * (weight * p * (1 - p))[:, None]).T @ x
+        found -= np.linalg.solve(curvature, x.T @ (weight * (p - meant)))
+    return found
+
+
+def surprise(decision: Decision, asked: Asked) -> float:
+    """The negative logarithm of the right agent's share."""
+    mine = next((c.probability for c in decision.candidates if c.agent == asked[1]), 0.0)
+    return -math.log(max(mine, 1e-4) / max(in_scope(decision), 1e-4))
 
 
 # --- figures --------------------------------------------------------------------------------------

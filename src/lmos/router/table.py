@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
+from lmos.router.spelling import Spelling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +33,8 @@ class RoutingTable:
 
     `vectors` is float32[rows, d], ordered by capability and those by agent; `numbers` int[rows] the
     capability of each row; `starts` int[capabilities] the first row of each; `firsts` int[agents]
-    the first capability of each. `embedder` names the model that the vectors are from, `version`
-    is a hash of it and of the agents.
+    the first capability of each. `spelling` knows the texts' words. `embedder` names the model
+    that the vectors are from, `version` is a hash of it and of the agents.
     """
 
     agents: tuple[RoutableAgent, ...]
@@ -43,6 +44,7 @@ class RoutingTable:
     numbers: "NDArray[np.int64]"
     starts: "NDArray[np.int64]"
     firsts: "NDArray[np.int64]"
+    spelling: Spelling
     embedder: str
     version: str
 
@@ -69,6 +71,7 @@ class RoutingTable:
             numbers=np.array([row.number for row in rows], np.int64),
             starts=np.array(starts, np.int64),
             firsts=np.array(firsts, np.int64),
+            spelling=Spelling(row.text for row in rows),
             embedder=embedder.name,
             version=_digest(agents, embedder.name),
         )

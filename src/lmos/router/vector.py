@@ -2,9 +2,10 @@
 
 A capability's score is the mean of its nearest text and of its three nearest; an agent's is that
 of its best capability. Whether anybody is meant at all is a logistic function of the best score and
-of its lead over the next agent. Its weights and the temperature of the agents' shares were fitted
-on channels simulated from CLINC150 (six domains as agents, 4 to 10 examples an intent, asked about
-other domains and out-of-scope matters too), never on the examples of this project.
+of its lead over the next agent, and of how many texts the best capability has: the more there are,
+the nearer the nearest lies by chance. Its weights and the temperature of the agents' shares were
+fitted on channels drawn from CLINC150 (`bench/router.py --only fit --channels 40`), never on the
+examples of this project.
 """
 
 import math
@@ -30,14 +31,20 @@ STAYING = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Fitted numbers: probability of being meant = sigmoid(score * s + lead * l + bias); shares of
-    the agents = softmax(scores / temperature).
+    """Fitted numbers: the weights of what tells whether anybody is meant, and the temperature at
+    which the agents' shares are a softmax of their scores.
     """
 
-    score: float = 11.05
-    lead: float = 5.05
-    bias: float = -4.18
+    score: float = 15.39
+    lead: float = 3.15
+    texts: float = -0.81
+    bias: float = -3.96
     temperature: float = 0.04
+
+    def meant(self, score: float, lead: float, texts: int) -> float:
+        """The probability (0 to 1) that the best agent is meant rather than nobody."""
+        z = self.score * score + self.lead * lead + self.texts * math.log(texts) + self.bias
+        return 1 / (1 + math.exp(-z))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,8 @@ class VectorRouter:
             return _explicit(request.explicit_agent, table)
         form = form_of(request.text)
         began = time.perf_counter()
-        vectors = await self._embedder.embed(_texts(request, form)) if table.rows else ()
+        texts = [table.spelling.corrected(text) for text in _texts(request, form)]
+        vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
         decision = self._choose(request, form, table, [self._view(v, table) for v in vectors])
         timings = {
@@ -106,8 +114,9 @@ class VectorRouter:
         scores = np.maximum.reduceat(capabilities, table.firsts)
         ordered = np.sort(scores)[::-1]
         lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
-        z = self._fit.score * float(ordered[0]) + self._fit.lead * lead + self._fit.bias
-        return _View(scores, capabilities, similarities, 1 / (1 + math.exp(-z)))
+        start, stop = _part(table.starts, int(capabilities.argmax()), len(table.rows))
+        meant = self._fit.meant(float(ordered[0]), lead, stop - start)
+        return _View(scores, capabilities, similarities, meant)
 
     def _choose(
         self, request: RoutingRequest, form: Form, table: RoutingTable, views: list[_View]
