@@ -194,6 +194,32 @@ async def test_turns_at_once_lose_nothing(state: State) -> None:
     assert sorted(m.content for m in recalled.history) == ["q0", "q1", "q2", "q3"]
 
 
+async def test_notes_stay_beside_the_conversation_until_they_change(state: State) -> None:
+    history = History(state)
+    await history.remember(turn("q0"), [], notes={"agent": "billing", "waiting": True})
+    await history.remember(turn("q1"), [])
+    await history.remember(turn("q2"), [], notes={"waiting": False})
+    past = await history.past(turn("q3"))
+    assert past.notes == {"agent": "billing", "waiting": False}
+    assert [m["content"] for m in past.messages] == ["q0", "q1", "q2"]
+
+
+async def test_a_past_that_is_no_longer_the_newest_loses_nothing(state: State) -> None:
+    history = History(state)
+    past = await history.past(turn("first"))
+    await history.remember(turn("first"), [], past=past)
+    await history.remember(turn("second"), [], past=past)
+    recalled = await history.recall(turn("third"))
+    assert [m.content for m in recalled.messages] == ["first", "second", "third"]
+
+
+async def test_many_first_readers_at_once(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "s.db")
+    await state.put("a", 1)
+    assert await asyncio.gather(*(state.get("a") for _ in range(20))) == [(1, 1)] * 20
+    await state.close()
+
+
 def test_an_unknown_spec_names_the_known_ones() -> None:
     with pytest.raises(errors.InvalidInput, match="memory, sqlite or sqlite:PATH"):
         open_state("mongo")

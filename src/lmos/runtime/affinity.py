@@ -5,13 +5,12 @@ nobody's ("Main Street 5") or a little like somebody else's. It loses the conver
 message that the router gives to another agent almost for certain.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
-from lmos.model import Candidate, Decision, State, Turn
-from lmos.state import key_of
+from lmos.model import Candidate, Decision
 
-#: Seconds that the active agent of a conversation is remembered.
-TTL = 24 * 3600.0
 #: Probability from which a message that could be a reply is taken for a new subject.
 CERTAIN = 0.9
 
@@ -23,22 +22,15 @@ class Active:
     agent: str
     waiting: bool = False
 
+    @classmethod
+    def noted(cls, notes: Mapping[str, Any]) -> Self | None:
+        """The active agent, from what was noted beside a conversation."""
+        agent = notes.get("agent")
+        return cls(agent, bool(notes.get("waiting"))) if isinstance(agent, str) else None
 
-class Affinity:
-    """The active agents of conversations, kept in a `State`."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    async def of(self, turn: Turn) -> Active | None:
-        """The active agent of the turn's conversation, if it has one."""
-        found = await self._state.get(key_of("active", turn))
-        return Active(**found[0]) if found and isinstance(found[0], dict) else None
-
-    async def keep(self, turn: Turn, active: Active) -> None:
-        """Makes the agent the active one."""
-        value = {"agent": active.agent, "waiting": active.waiting}
-        await self._state.put(key_of("active", turn), value, ttl=TTL)
+    def notes(self) -> dict[str, Any]:
+        """What to note beside the conversation."""
+        return {"agent": self.agent, "waiting": self.waiting}
 
 
 def replied(decision: Decision, agent: str) -> Decision:

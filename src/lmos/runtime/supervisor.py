@@ -34,12 +34,12 @@ from lmos.model import (
     errors,
 )
 from lmos.router import RoutingRequest, VectorRouter
-from lmos.runtime.affinity import Active, Affinity, replied
+from lmos.runtime.affinity import Active, replied
 from lmos.runtime.connect import connect
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Member, Routings
-from lmos.state import History, key_of
+from lmos.state import History, Past, key_of
 
 #: Seconds that a turn may take when its caller sets no deadline.
 TIMEOUT = 60.0
@@ -67,7 +67,6 @@ class Supervisor:
         self._connect = connect
         self._timeout = timeout
         self._history = History(state)
-        self._affinity = Affinity(state)
         self._lines = Lines()
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
@@ -77,23 +76,25 @@ class Supervisor:
             raise errors.InvalidInput("the turn has no user message; say something")
         deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
         async with self._lines.turn(key_of("turns", turn), deadline):
-            turn = await self._history.recall(turn.but(deadline=deadline))
-            decision = await self._decide(channel, turn)
+            past = await self._history.past(turn)
+            turn = past.before(turn.but(deadline=deadline))
+            decision = await self._decide(channel, turn, past)
             answer = self._answer if decision.agent else self._decline
-            async with aclosing(answer(channel, turn, decision)) as events:
+            async with aclosing(answer(channel, turn, decision, past)) as events:
                 async for event in events:
                     yield event
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
-        return await self._decide(channel, await self._history.recall(turn))
+        past = await self._history.past(turn)
+        return await self._decide(channel, past.before(turn), past)
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    async def _decide(self, channel: ChannelTable, turn: Turn) -> Decision:
+    async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
         began = time.perf_counter()
-        active = await self._affinity.of(turn)
+        active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
         request = RoutingRequest(
@@ -110,7 +111,7 @@ class Supervisor:
     # --- answering --------------------------------------------------------------------------------
 
     async def _decline(
-        self, channel: ChannelTable, turn: Turn, decision: Decision
+        self, channel: ChannelTable, turn: Turn, decision: Decision, past: Past
     ) -> AsyncGenerator[TurnEvent, None]:
         """The platform's own answer: what the channel can help with, or which of two is meant."""
         yield Started(agent="lmos")
@@ -119,11 +120,11 @@ class Supervisor:
         message = Message(role="assistant", content=text, turn_id=turn.turn_id)
         yield TextDelta(text=text)
         yield Answer(message=message, context={"outcome": decision.outcome})
-        await self._history.remember(turn, [message])
+        await self._history.remember(turn, [message], past=past)
         yield Done()
 
     async def _answer(
-        self, channel: ChannelTable, turn: Turn, decision: Decision
+        self, channel: ChannelTable, turn: Turn, decision: Decision, past: Past
     ) -> AsyncGenerator[TurnEvent, None]:
         """The answer of the agent decided on, or of whom it hands over to, remembered."""
         first: Member | None = None
@@ -142,9 +143,11 @@ class Supervisor:
                         event = event if member is first else _signed(event, member)
                     case InputRequired():
                         said.append(event.message)
-                        await self._remember(turn, Active(member.name, waiting=True), said)
+                        notes = Active(member.name, waiting=True).notes()
+                        await self._history.remember(turn, said, past=past, notes=notes)
                     case Done():
-                        await self._remember(turn, Active(member.name), said)
+                        notes = Active(member.name).notes()
+                        await self._history.remember(turn, said, past=past, notes=notes)
                 yield event
 
     async def _ask(
@@ -207,10 +210,6 @@ class Supervisor:
             return self._connect(member.address)
         except errors.LmosError as error:
             return _failing(error)
-
-    async def _remember(self, turn: Turn, active: Active, said: Sequence[Message]) -> None:
-        await self._history.remember(turn, said)
-        await self._affinity.keep(turn, active)
 
 
 def _able(channel: ChannelTable, turn: Turn, decision: Decision) -> list[Member]:

@@ -7,11 +7,11 @@ common, written once over any of them.
 from pathlib import Path
 
 from lmos.model import State, errors
-from lmos.state.history import History, key_of
+from lmos.state.history import History, Past, key_of
 from lmos.state.memory import MemoryState
 from lmos.state.sqlite import SqliteState
 
-__all__ = ["History", "MemoryState", "SqliteState", "key_of", "open_state"]
+__all__ = ["History", "MemoryState", "Past", "SqliteState", "key_of", "open_state"]
 
 
 def open_state(spec: str, directory: Path | None = None, name: str = "state") -> State:

@@ -1,6 +1,8 @@
 """What was said in a conversation, for turns that bring only their new message."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from lmos.model import Message, State, Turn, errors
 
@@ -11,6 +13,34 @@ TTL = 30 * 24 * 3600.0
 _TRIES = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A conversation as it was read: its messages, oldest first and in wire form, what was noted
+    beside them, and its version (0: there is none).
+    """
+
+    messages: Sequence[dict[str, Any]] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
+
+    def before(self, turn: Turn) -> Turn:
+        """The turn with what was said before its message. A turn that brings more than its own
+        message has its history with it, and is given back as it is.
+        """
+        if len(turn.messages) != 1 or not self.messages:
+            return turn
+        before = (Message.model_validate(message) for message in self.messages)
+        return turn.but(messages=(*before, *turn.messages))
+
+    def after(
+        self, turn: Turn, answer: Sequence[Message], notes: Mapping[str, Any], limit: int
+    ) -> dict[str, Any]:
+        """The conversation with the turn and its answer, as it is to be kept."""
+        before = self.messages or [m.wire() for m in turn.history]
+        new = (m.wire() for m in (*turn.messages[-1:], *answer))
+        return {"messages": [*before, *new][-limit:], "notes": {**self.notes, **notes}}
+
+
 class History:
     """Remembers conversations in a `State`. Tenants, channels and conversations are kept apart."""
 
@@ -19,33 +49,37 @@ class History:
         self._limit = limit
         self._ttl = ttl
 
-    async def recall(self, turn: Turn) -> Turn:
-        """The turn with what was said before its message. A turn that brings more than its own
-        message has its history with it, and is given back as it is.
-        """
-        if len(turn.messages) != 1:
-            return turn
-        kept = await self._state.get(key_of("history", turn))
-        if kept is None:
-            return turn
-        before = tuple(Message.model_validate(message) for message in kept[0])
-        return turn.but(messages=(*before, *turn.messages))
+    async def past(self, turn: Turn) -> Past:
+        """What is remembered of the turn's conversation."""
+        kept = await self._state.get(key_of("conversation", turn))
+        return Past(kept[0]["messages"], kept[0]["notes"], kept[1]) if kept else Past()
 
-    async def remember(self, turn: Turn, answer: Sequence[Message]) -> None:
-        """Adds the turn's message and the answer to the conversation."""
-        key = key_of("history", turn)
-        new = [m.wire() for m in (*turn.messages[-1:], *answer)]
+    async def recall(self, turn: Turn) -> Turn:
+        """The turn with what was said before its message; see `Past.before`."""
+        return (await self.past(turn)).before(turn)
+
+    async def remember(
+        self,
+        turn: Turn,
+        answer: Sequence[Message],
+        *,
+        past: Past | None = None,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds the turn's message and the answer to the conversation, and notes beside them.
+
+        `past`, as it was read before, saves reading it again; it is not trusted to be the newest.
+        """
         for _ in range(_TRIES):
-            kept = await self._state.get(key)
-            before, version = kept or ([], 0)
-            if not before:
-                before = [m.wire() for m in turn.history]
+            past = past or await self.past(turn)
+            value = past.after(turn, answer, notes or {}, self._limit)
             try:
                 await self._state.put(
-                    key, [*before, *new][-self._limit :], version=version, ttl=self._ttl
+                    key_of("conversation", turn), value, version=past.version, ttl=self._ttl
                 )
             except errors.Conflict:
-                continue  # another turn of the conversation was remembered meanwhile
+                past = None  # another turn of the conversation was remembered meanwhile
+                continue
             return
         raise errors.Conflict(f"conversation {turn.conversation_id} changes too fast to follow")
 

@@ -19,10 +19,15 @@ create table if not exists state (
     key text primary key, value blob not null, version integer not null, expires real
 ) without rowid
 """
-_UPSERT = """
-insert into state values (?, ?, ?, ?)
-on conflict (key) do update set value = excluded.value, version = excluded.version,
-    expires = excluded.expires
+# One statement, so that reading the version and writing are one step for other processes too. What
+# has expired counts as absent. Gives no row when the version is not the one wanted.
+_PUT = """
+insert into state select :key, :value, 1, :expires
+where :version is null or :version = 0 or exists (select 1 from state where key = :key)
+on conflict (key) do update set value = excluded.value, expires = excluded.expires,
+    version = case when expires <= :now then 1 else version + 1 end
+where :version is null or :version = case when expires <= :now then 0 else version end
+returning version
 """
 _PAGE = 500
 #: Seconds between two removals of what has expired.
@@ -30,8 +35,10 @@ _SWEEP_EVERY = 600.0
 
 
 class SqliteState:
-    """A `State` in a file. All access goes through one thread of its own, so callers never block
-    the event loop; between processes SQLite's write lock keeps versions right.
+    """A `State` in a file. Whatever may wait for the disk or for another process is done in one
+    thread of its own. A key is read in the event loop, since in SQLite's write-ahead mode readers
+    wait for nobody: that takes 5 us, and going to the thread and back 50 and more. Between
+    processes SQLite's write lock keeps versions right.
     """
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
@@ -39,11 +46,18 @@ class SqliteState:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
         self._connection: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
         self._swept = 0.0
 
     async def get(self, key: str) -> tuple[Any, int] | None:
         """The value and its version, or None when absent or expired."""
-        row = await self._run(self._row, key)
+        reader = self._reader
+        if reader is None:
+            reader = await self._run(self._open_reader)
+        try:
+            row = self._row(reader, key)
+        except sqlite3.OperationalError:  # another process is recovering or leaving the file
+            row = await self._run(lambda: self._row(self._open(), key))
         return (orjson.loads(row[0]), row[1]) if row else None
 
     async def put(
@@ -69,9 +83,10 @@ class SqliteState:
 
     async def close(self) -> None:
         """Closes the file."""
-        if self._connection:
-            await self._run(self._connection.close)
-            self._connection = None
+        for connection in (self._reader, self._connection):
+            if connection:
+                await self._run(connection.close)
+        self._reader = self._connection = None
         self._thread.shutdown()
 
     # --- in the thread ----------------------------------------------------------------------------
@@ -89,34 +104,39 @@ class SqliteState:
             self._connection = connection
         return self._connection
 
-    def _row(self, key: str) -> tuple[bytes, int] | None:
-        found: tuple[bytes, int] | None = (
-            self._open()
-            .execute(
-                "select value, version from state"
-                " where key = ? and (expires is null or expires > ?)",
-                (key, self._clock()),
+    def _open_reader(self) -> sqlite3.Connection:
+        self._open()
+        reader = self._reader
+        if reader is None:
+            reader = sqlite3.connect(
+                self._path, timeout=0, isolation_level=None, check_same_thread=False
             )
-            .fetchone()
-        )
+            reader.execute("pragma query_only = on")
+            self._reader = reader
+        return reader
+
+    def _row(self, connection: sqlite3.Connection, key: str) -> tuple[bytes, int] | None:
+        found: tuple[bytes, int] | None = connection.execute(
+            "select value, version from state where key = ? and (expires is null or expires > ?)",
+            (key, self._clock()),
+        ).fetchone()
         return found
 
     def _put(self, key: str, value: bytes, version: int | None, ttl: float | None) -> int:
-        connection = self._open()
-        connection.execute("begin immediate")
-        try:
-            self._sweep(connection)
-            row = self._row(key)
-            present = row[1] if row else 0
-            if version is not None and version != present:
-                raise stale(key, version, present)
-            expires = None if ttl is None else self._clock() + ttl
-            connection.execute(_UPSERT, (key, value, present + 1, expires))
-        except BaseException:
-            connection.execute("rollback")
-            raise
-        connection.execute("commit")
-        return present + 1
+        connection, now = self._open(), self._clock()
+        self._sweep(connection)
+        given = {
+            "key": key,
+            "value": value,
+            "version": version,
+            "now": now,
+            "expires": None if ttl is None else now + ttl,
+        }
+        found = connection.execute(_PUT, given).fetchall()
+        if not found:
+            row = self._row(connection, key)
+            raise stale(key, version or 0, row[1] if row else 0)
+        return int(found[0][0])
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Removes what has expired, once in a while."""
@@ -126,8 +146,9 @@ class SqliteState:
             self._swept = now
 
     def _delete(self, key: str) -> bool:
-        there = self._row(key) is not None
-        self._open().execute("delete from state where key = ?", (key,))
+        connection = self._open()
+        there = self._row(connection, key) is not None
+        connection.execute("delete from state where key = ?", (key,))
         return there
 
     def _page(self, prefix: str, after: str, end: str) -> list[tuple[str, bytes]]:
