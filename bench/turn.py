@@ -1,12 +1,14 @@
 """What a turn costs: the agent asked directly, through a bare proxy, and through the runtime.
 
-    python bench/turn.py [--turns 2000]
+    python bench/turn.py [--turns 2000] [--state memory|sqlite]
 
-Agent, proxy and runtime are processes of their own; the load comes from this one, over loopback.
-The agent answers at once over A2A. The proxy is starlette, uvicorn and aiohttp and passes bytes on.
-The runtime identifies the channel, routes (ten agents with ten examples each, the message's
-embedding cached), keeps the conversation's history and speaks A2A to the agent. Embedding a message
-that was never seen is shown apart. Prints JSON.
+Agent, proxy and runtime are processes of their own; the load comes from this one, over loopback, by
+a client that does little more than write and read. The agent answers at once over A2A. The proxy is
+starlette, uvicorn and aiohttp and passes bytes on. The runtime identifies the channel, routes (ten
+agents with ten examples each, the message's embedding cached), keeps the conversation's history and
+speaks A2A to the agent. Embedding a message that was never seen is shown apart. `cpu_ms` is the
+processor time that each process takes for a turn, which other work on the machine changes least.
+Prints JSON.
 """
 
 import argparse
@@ -16,10 +18,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
@@ -28,6 +33,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+
+if TYPE_CHECKING:
+    from lmos.model import State
+
+Process = subprocess.Popen[str]
 
 TEXT = "how much do I owe you?"
 WARM_UP = 200
@@ -65,19 +75,18 @@ def proxy_routes(target: str) -> list[BaseRoute]:
     return [Route("/{path:path}", forward, methods=["POST"])]
 
 
-async def runtime_routes(target: str) -> list[BaseRoute]:
+async def runtime_routes(target: str, state: "State") -> list[BaseRoute]:
     """The runtime before the agent and nine others like it."""
     from lmos.llm import embedder
     from lmos.router import VectorRouter
     from lmos.runtime import Routings, Supervisor, app
-    from lmos.state import MemoryState
     from lmos.store import MemoryStore
 
     store = MemoryStore()
     await fill(store, target)
     routings = Routings(store, embedder())
     await routings.refresh()
-    return app.routes(Supervisor(routings, VectorRouter(embedder()), MemoryState()))
+    return app.routes(Supervisor(routings, VectorRouter(embedder()), state))
 
 
 async def fill(store: Any, target: str) -> None:
@@ -112,9 +121,10 @@ async def fill(store: Any, target: str) -> None:
     )
 
 
-async def serve(role: str, target: str) -> None:
+async def serve(role: str, target: str, spec: str) -> None:
     """Serves a role on a free port and says which."""
     from lmos.local.process import listen
+    from lmos.state import open_state
 
     match role:
         case "agent":
@@ -122,16 +132,16 @@ async def serve(role: str, target: str) -> None:
         case "proxy":
             routes = proxy_routes(target)
         case _:
-            routes = await runtime_routes(target)
+            routes = await runtime_routes(target, open_state(spec))
     listener = listen()
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(Starlette(routes=routes), log_level="error", access_log=False)
     await uvicorn.Server(config).serve([listener])
 
 
-def start(role: str, target: str = "") -> tuple[subprocess.Popen[str], str]:
+def start(role: str, target: str = "", state: str = "memory") -> tuple[Process, str]:
     process = subprocess.Popen(
-        [sys.executable, __file__, "--role", role, "--target", target],
+        [sys.executable, __file__, "--role", role, "--target", target, "--state", state],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -158,6 +168,42 @@ def rest_body(text: str) -> bytes:
     ).encode()
 
 
+class Connection(asyncio.Protocol):
+    """A connection that is kept, for one request at a time."""
+
+    def __init__(self) -> None:
+        self._read = bytearray()
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        head, found, body = self._read.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+        if found and len(body) >= length and not self._answer.done():
+            self._answer.set_result(bytes(self._read))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(error or ConnectionError("closed without an answer"))
+
+    async def post(self, host: str, path: str, body: bytes) -> bytes:
+        """The response, head and body."""
+        self._read.clear()
+        self._answer = asyncio.get_running_loop().create_future()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"A2A-Version: 1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+        return await self._answer
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
 async def load(
     url: Callable[[], str], body: Callable[[str], bytes], turns: int, callers: int
 ) -> dict[str, float]:
@@ -165,19 +211,25 @@ async def load(
     took: list[float] = []
     left = iter(range(turns))
 
-    async def caller(session: aiohttp.ClientSession) -> None:
-        headers = {"Content-Type": "application/json", "A2A-Version": "1.0"}
-        for _ in left:
-            began = time.perf_counter()
-            async with session.post(url(), data=body(TEXT), headers=headers) as answer:
-                content = await answer.read()
-            took.append((time.perf_counter() - began) * 1000)
-            assert answer.status == 200, content
-            assert TEXT.encode() in content, content
+    async def caller() -> None:
+        host = urlsplit(url()).netloc
+        name, _, port = host.partition(":")
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(Connection, name, int(port))
+        try:
+            for _ in left:
+                began = time.perf_counter()
+                answer = await connection.post(host, urlsplit(url()).path, body(TEXT))
+                took.append((time.perf_counter() - began) * 1000)
+                assert answer.startswith(b"HTTP/1.1 200"), answer
+                assert TEXT.encode() in answer, answer
+        finally:
+            connection.close()
 
     began = time.perf_counter()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(caller(session) for _ in range(callers)))
+    async with asyncio.TaskGroup() as callings:
+        for _ in range(callers):
+            callings.create_task(caller())
     seconds = time.perf_counter() - began
     cuts = statistics.quantiles(took, n=100)
     return {
@@ -204,49 +256,77 @@ async def embedding(url: str) -> dict[str, float]:
     }
 
 
-def megabytes(process: subprocess.Popen[str]) -> int:
+def megabytes(process: Process) -> int:
     return round(psutil.Process(process.pid).memory_info().rss / 1_048_576)
 
 
-async def measure(turns: int) -> dict[str, Any]:
+def cpu_ms(process: Process) -> float:
+    times = psutil.Process(process.pid).cpu_times()
+    return (times.user + times.system) * 1000
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way to the agent: where to post what, and the processes that take part."""
+
+    url: Callable[[], str]
+    body: Callable[[str], bytes]
+    parts: dict[str, Process]
+
+    async def measure(self, turns: int, callers: int) -> dict[str, Any]:
+        before = {name: cpu_ms(process) for name, process in self.parts.items()}
+        found: dict[str, Any] = await load(self.url, self.body, turns, callers)
+        found["cpu_ms"] = {
+            name: round((cpu_ms(process) - before[name]) / turns, 2)
+            for name, process in self.parts.items()
+        }
+        return found
+
+
+async def measure(turns: int, state: str, directory: str) -> dict[str, Any]:
     agent, direct = start("agent")
     proxy, through = start("proxy", direct)
-    runtime, ours = start("runtime", direct)
-    paths: dict[str, tuple[Callable[[], str], Callable[[str], bytes]]] = {
-        "agent": (lambda: f"{direct}/a2a", a2a_body),
-        "proxy": (lambda: f"{through}/a2a", a2a_body),
-        "runtime": (lambda: f"{ours}/apis/v1/acme/chat/c{next(_numbers)}/message", rest_body),
+    spec = f"sqlite:{directory}/state.db" if state == "sqlite" else state
+    runtime, ours = start("runtime", direct, spec)
+    parts = {"agent": agent, "proxy": proxy, "runtime": runtime}
+    paths = {
+        "agent": Path(lambda: f"{direct}/a2a", a2a_body, {"agent": agent}),
+        "proxy": Path(lambda: f"{through}/a2a", a2a_body, {"agent": agent, "proxy": proxy}),
+        "runtime": Path(
+            lambda: f"{ours}/apis/v1/acme/chat/c{next(_numbers)}/message",
+            rest_body,
+            {"agent": agent, "runtime": runtime},
+        ),
     }
     try:
-        found: dict[str, Any] = {"cores": os.cpu_count(), "turns": turns}
-        for name, (url, body) in paths.items():
-            await load(url, body, WARM_UP, 4)
-            found[name] = {
-                f"at_{callers}": await load(url, body, turns, callers) for callers in (1, 32)
-            }
+        found: dict[str, Any] = {"cores": os.cpu_count(), "turns": turns, "state": state}
+        for name, path in paths.items():
+            await load(path.url, path.body, WARM_UP, 4)
+            found[name] = {f"at_{n}": await path.measure(turns, n) for n in (1, 32)}
         found["embedding"] = await embedding(ours)
-        found["memory_mb"] = {
-            "agent": megabytes(agent), "proxy": megabytes(proxy), "runtime": megabytes(runtime),
-        }  # fmt: skip
+        found["memory_mb"] = {name: megabytes(process) for name, process in parts.items()}
         return found
     finally:
-        for process in (agent, proxy, runtime):
+        for process in parts.values():
             process.terminate()
             process.wait(20)
 
 
 def main() -> None:
+    from lmos.protocols import loop
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=2000)
+    parser.add_argument("--state", default="memory", help="memory or sqlite")
     parser.add_argument("--role", choices=["agent", "proxy", "runtime"])
     parser.add_argument("--target", default="")
-    arguments = parser.parse_args()
-    if arguments.role:
-        from lmos.protocols import loop
-
-        loop.run(serve(arguments.role, arguments.target))
+    given = parser.parse_args()
+    if given.role:
+        loop.run(serve(given.role, given.target, given.state))
     else:
-        print(json.dumps(asyncio.run(measure(arguments.turns)), indent=2))
+        with tempfile.TemporaryDirectory() as directory:
+            found = loop.run(measure(given.turns, given.state, directory))
+        print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -50,6 +51,7 @@ async def silent(turn: Turn):  # type: ignore[no-untyped-def]
 async def serving(*routes: BaseRoute) -> AsyncIterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who asks before the server runs waits for it
     config = uvicorn.Config(Starlette(routes=[*routes]), log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listener]))
@@ -104,6 +106,36 @@ async def test_documents_of_no_use_are_refused(answer: Response) -> None:
             await describe(url)
 
 
+async def test_a_server_that_is_no_agent_is_told_from_one_that_is_away() -> None:
+    async with serving(Route("/", lambda _: PlainTextResponse("hello"))) as url:
+        with pytest.raises(errors.AgentFailed, match="does not describe an agent") as caught:
+            await describe(url)
+        assert not isinstance(caught.value, errors.AgentUnavailable)
+        await probe(url)  # it answers, if only 404
+
+
+async def test_one_good_document_is_enough_beside_a_broken_one() -> None:
+    broken = Route("/.well-known/agent-card.json", lambda _: PlainTextResponse("no json"))
+    async with serving(broken, capabilities_route(SAYS)) as url:
+        found = await describe(url)
+    assert (found.name, found.capabilities) == ("billing-agent", (OFFER,))
+
+
+@pytest.mark.parametrize(
+    ("status", "answers"), [(200, True), (302, True), (404, True), (503, False)]
+)
+async def test_what_a_probe_takes_for_an_answer(status: int, answers: bool) -> None:
+    def say(_: object) -> Response:
+        return Response(status_code=status, headers={"location": "http://192.0.2.1/"})
+
+    async with serving(Route("/health/ready", say)) as url:
+        if answers:
+            await probe(url)
+            return
+        with pytest.raises(errors.AgentUnavailable, match="answers 503"):
+            await probe(url)
+
+
 async def test_nobody_there() -> None:
     with pytest.raises(errors.AgentUnavailable, match=r"127\.0\.0\.1:9"):
         await describe("http://127.0.0.1:9")
@@ -131,13 +163,14 @@ async def test_search() -> None:
         "me",
     )
     registry = Registry(store)
-    for condition in (
+    conditions: list[dict[str, Any]] = [
         {"capability": "view-bill"},
         {"version": "^2"},
         {"capability": "view_bill", "version": ">=2"},
         {"channel": "web"},
         {"text": "my BILL"},
-    ):
+    ]
+    for condition in conditions:
         assert [a.name for a in await registry.search(**condition)] == ["billing"], condition
     assert len(await registry.search(tenant="acme")) == 2
     assert await registry.search(capability="view-bill", version="<2") == []
