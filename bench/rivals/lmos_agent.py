@@ -26,7 +26,7 @@ def made(kind):
             turn_id=f"t{next(_numbers)}",
             messages=(Message(role="user", content=work.TEXT),),
         )
-        if not streamed and hasattr(agent, "run"):
+        if not streamed:
             return (await agent.run(said)).text
         text = ""
         async for event in agent.respond(said):
