@@ -143,7 +143,7 @@ class Agent:
     @property
     def use_cases(self) -> tuple[UseCase, ...]:
         """The use cases of its ADL."""
-        return self._document.use_cases
+        return tuple(case for case in self._document.use_cases if not case.sub)
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:
@@ -187,7 +187,7 @@ class Agent:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
         parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
         found = [
-            *self._document.diagnostics,
+            *self._document.errors,
             *check_tools(self._document, self.tools),
             *check_replies(self._document, [*self.tools, *parameters, *GIVEN]),
         ]
