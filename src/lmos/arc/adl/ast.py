@@ -1,8 +1,8 @@
 """What an ADL document says, as frozen data with positions.
 
 A `Document` has use cases; a use case has sections; a section has parts: lines, code fences,
-options of a flow, and blocks of parts that count only under conditions. Positions count from 1 and take no
-part in comparing, so two documents are equal when they say the same.
+options of a flow, and blocks of parts that count only under conditions. Positions count from 1 and
+take no part in comparing, so two documents are equal when they say the same.
 """
 
 import re
