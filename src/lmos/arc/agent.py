@@ -9,9 +9,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools, parse
+from lmos.arc.adl import Document, UseCase, check_replies, check_tools, load, parse, rendered_role
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import GIVEN, Direct, Reply
+from lmos.arc.direct import GIVEN, Direct, Reply, facts_of
 from lmos.arc.loop import Spoken, run, system_prompt
 from lmos.arc.running import Told
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
@@ -185,15 +185,20 @@ class Agent:
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
-        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
         found = [
             *self._document.errors,
             *check_tools(self._document, self.tools),
-            *check_replies(self._document, [*self.tools, *parameters, *GIVEN]),
+            *check_replies(self._document, self.reply_names),
         ]
         if found:
             where = self._source or "use_cases"
             raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+
+    @property
+    def reply_names(self) -> list[str]:
+        """What `{{name}}` in replies can be: tools, their parameters, and what is always given."""
+        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
+        return [*self.tools, *parameters, *GIVEN]
 
     # --- answering --------------------------------------------------------------------------------
 
@@ -248,6 +253,8 @@ class Agent:
                 yield event
             return
         told = [await _called(i, ctx) if callable(i) else i for i in self._instructions]
+        if role := rendered_role(self._document.roles, facts_of(ctx)):
+            told.insert(0, role)
         prompt = system_prompt(self.description, told, self.use_cases, ctx)
         async with aclosing(run(model, ctx, prompt, self.tools, spoken)) as events:
             async for event in events:
@@ -356,12 +363,7 @@ def _load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
     if isinstance(use_cases, str) and "\n" in use_cases:
         return parse(use_cases), ""
     path = folder / use_cases
-    try:
-        return parse(path.read_text(encoding="utf-8")), str(path)
-    except OSError as error:
-        raise errors.InvalidInput(
-            f"the use cases {path} cannot be read: {error.strerror}"
-        ) from None
+    return load(path).document, str(path)
 
 
 def _open(spec: str, name: str) -> State:
