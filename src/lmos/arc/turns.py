@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.arc.context import Context
 from lmos.arc.direct import Reply
+from lmos.arc.guide import Guide
 from lmos.arc.loop import Loop, Spoken
 from lmos.arc.outgoing import Outgoing
 from lmos.arc.output import Misfit, Output
@@ -44,6 +45,7 @@ class AgentTurn:
         self._out = Outgoing(ctx, ())
         self._spoken = Spoken()
         self._reply = Reply()
+        self._guide: Guide | None = None
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """The turn, run until it ends one way or another."""
@@ -124,8 +126,12 @@ class AgentTurn:
             ctx.use_case = reply.use_case
             yield TextDelta(text=reply.text)
             return
+        guide = self._guide = await Guide.of(agent, ctx) if agent.use_cases else None
         prompt = await self._prompt()
-        loop = Loop(models, ctx, await agent.engine.toolbox(ctx))
+        missing = (lambda: guide.missing) if guide else tuple
+        loop = Loop(
+            models, ctx, await agent.engine.toolbox(ctx, guide.tool if guide else None), missing
+        )
         loop.spoken.usage = self._spoken.usage  # of earlier tries
         self._spoken = loop.spoken
         async with aclosing(loop.run(prompt)) as events:
@@ -139,7 +145,8 @@ class AgentTurn:
         told = [str(await valued(i, ctx) or "") for i in agent.instructions_given]
         if ctx.retry:
             told.append(f"Your last answer was not good enough: {ctx.retry.reason}")
-        return system_prompt(agent.description, told, agent.use_cases, ctx)
+        cases = self._guide.prompt() if self._guide else ""
+        return system_prompt(agent.description, told, cases, ctx)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -151,6 +158,8 @@ class AgentTurn:
         if self._ctx.use_case:
             context["useCase"] = self._ctx.use_case
         await self._history.remember(self._ctx.turn, [message])
+        if self._guide:
+            await self._guide.keep()
         if reply.question:
             yield InputRequired(message=message, context=context)
             return
