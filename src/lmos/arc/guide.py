@@ -92,6 +92,14 @@ class Guide:
         named = enforced_tools(self._shown(self._current), self._facts)
         return tuple(name for name in named if name not in done)
 
+    def heard(self, piece: str) -> str:
+        """The piece of the reply as it is said."""
+        return piece
+
+    def rest(self) -> str:
+        """What of the reply was held back."""
+        return ""
+
     async def keep(self) -> None:
         """Moves on, now that the turn is answered, and keeps the progress."""
         if self._current is not None:
