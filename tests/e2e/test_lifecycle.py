@@ -123,6 +123,10 @@ def test_mistakes_are_told_with_their_place_and_the_rest_goes_on(slow: Any) -> N
     (slow.directory / "channel.yaml").write_text(CHANNEL.replace("version", "verson"))
     slow.wait_for(r"channel\.yaml:5: spec\.requiredCapabilities\[0\]\.verson: is no field here")
     assert slow.ask("please wait", "still", "demo/web")["content"] == "one done"
+    (slow.directory / "channel.yaml").write_text(CHANNEL)
+    slow.wait_for(r"channel\.yaml is in force again")
+    told = [line for line in slow.output().splitlines() if "agent.py:15: " in line]
+    assert all(line.endswith("stays") for line in told)  # once each time, not twice
 
 
 def test_manifests_and_agents_come_and_go(slow: Any) -> None:
