@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmos.arc.filters import values
-from lmos.arc.filters.anonymizing import Disguise, named
+from lmos.arc.filters.disguise import Disguise, named
 from lmos.model import AnonymizationEntity
 
 IBAN = "DE89 3704 0044 0532 0130 00"

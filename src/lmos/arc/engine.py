@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
+from lmos.arc.adl import Line, lines_that_hold
 from lmos.arc.asking import Models
 from lmos.arc.budget import Budget
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import Direct
+from lmos.arc.direct import Direct, facts_of
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.output import Output
 from lmos.arc.running import Told, valued
@@ -140,12 +141,13 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
+        aside.entities, aside.disguise = ctx.entities, ctx.disguise
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
                 pass
         ctx.usage = ctx.usage.plus(loop.spoken.usage)
-        return loop.spoken.value if output else loop.spoken.text
+        return loop.spoken.value if output else loop.restored(loop.spoken.text)
 
     async def call_agent(self, ctx: Context, agent: Any, text: str) -> str:
         """What another agent answers."""
@@ -159,6 +161,15 @@ class Engine:
         answer, usage = await team.asked(found, turn)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
+
+    async def has_model(self, ctx: Context) -> bool:
+        """Whether a language model answers the turn."""
+        return await self.models(ctx) is not None
+
+    def solution(self, ctx: Context) -> list[Line]:
+        """The lines that hold of the solution of the use case that is followed."""
+        case = next((c for c in self._agent.use_cases if c.id == ctx.use_case), None)
+        return list(lines_that_hold(case.section("solution"), facts_of(ctx))) if case else []
 
     # --- life -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lmos.arc.filters import amounts, days
+from lmos.model import errors
 
 Span = tuple[int, int]
 Keys = frozenset[Hashable]
@@ -58,6 +59,23 @@ def blanked(text: str, spans: Sequence[Span]) -> str:
         parts += [text[at:start], "\x00" * (end - start)]
         at = end
     return "".join([*parts, text[at:]])
+
+
+def kinds(names: Iterable[str]) -> list[Kind]:
+    """The kinds of those names. `InvalidInput` tells which there are."""
+    chosen = list(names)
+    if unknown := [name for name in chosen if name not in KINDS]:
+        raise errors.InvalidInput(f"{unknown[0]!r} is no kind of value; {', '.join(KINDS)} are")
+    return [kind for name, kind in KINDS.items() if name in chosen]
+
+
+def only(kind: Kind, holds: Callable[[str], bool]) -> Kind:
+    """The kind, with only those values that hold."""
+
+    def spans(text: str) -> Iterator[Span]:
+        return ((start, end) for start, end in kind.spans(text) if holds(text[start:end]))
+
+    return Kind(kind.name, spans, kind.keys, kind.known)
 
 
 def pattern(name: str, expression: "str | re.Pattern[str]") -> Kind:
@@ -179,7 +197,7 @@ def luhn_holds(value: str) -> bool:
 
 
 def _cards(text: str) -> Iterator[Span]:
-    return (match.span() for match in _CARD.finditer(text) if luhn_holds(match[0]))
+    return (match.span() for match in _CARD.finditer(text))
 
 
 # --- telephone numbers ---------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""Keeping private values from the model: placeholders on the way in, the values on the way out.
+"""Hiding private values in texts behind placeholders, and restoring them. All of it is pure.
 
-`Disguise` is the pure part: it hides values in texts and restores them. What stands for what is a
-list of `AnonymizationEntity`, which goes back to the caller with the answer and comes again with
-the next turn, so a value has the same placeholder in the whole conversation. `Anonymizer` is the
-pair of filters around it.
+What stands for what is a list of `AnonymizationEntity`, which goes back to the caller with the
+answer and comes again with the next turn, so a value has the same placeholder in the whole
+conversation. `lmos.arc.filters.anonymizer` is the pair of filters around it.
 """
 
 import re
@@ -36,8 +35,11 @@ class Disguise:
         self,
         entities: list[AnonymizationEntity] | None = None,
         kinds: Sequence[Kind] = tuple(values.KINDS.values()),
+        *,
+        tools_see_values: bool = True,
     ) -> None:
         self.entities = [] if entities is None else entities
+        self.tools_see_values = tools_see_values
         self._kinds = kinds
 
     def hide(self, text: str) -> str:
