@@ -211,7 +211,7 @@ class Agent(Generic[In, Out]):
     @property
     def use_cases(self) -> tuple[UseCase, ...]:
         """The use cases of its ADL."""
-        return self._document.use_cases
+        return tuple(case for case in self._document.use_cases if not case.sub)
 
     @property
     def document(self) -> Document:
@@ -275,7 +275,7 @@ class Agent(Generic[In, Out]):
     def _check(self, document: Document) -> None:
         parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
         found = [
-            *document.diagnostics,
+            *document.errors,
             *check_tools(document, self.tools),
             *check_replies(document, [*self.tools, *parameters, *GIVEN]),
         ]

@@ -259,7 +259,7 @@ def _said(lines: list[Line], results: dict[str, Any], ctx: Context) -> str:
         return "\n".join(filter(None, (mustache.render(r, known).strip() for r in replies)))
     if results:
         return "\n".join(mustache.plain(result) for result in results.values())
-    return "\n".join(line.text.strip() for line in lines if line.text.strip())
+    return "\n".join(line.plain.strip() for line in lines if line.text.strip())
 
 
 def _question(parameter: Parameter) -> str:

@@ -158,7 +158,7 @@ class Engine:
                 f"{self._agent.name} may not call {agent!r}; its agents: {there}"
             )
         turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
-        answer, usage = await team.asked(found, turn)
+        answer, usage = await team.asked(found, turn, self._agent.name)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
 

@@ -86,9 +86,9 @@ class AgentTurn:
                 if not isinstance(event, TextDelta):
                     yield event
                     continue
-                async for delta in self._out.take(event.text):
+                for delta in await self._out.take(event.text):
                     yield delta
-        async for delta in self._out.end():
+        for delta in await self._out.end():
             yield delta
 
     async def _placed(self) -> None:

@@ -2,47 +2,67 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lmos.arc.adl.ast import Block, Condition, Line, Part, UseCase
+from lmos.arc.adl.ast import Block, Condition, Fence, Line, Option, Part, SectionName, UseCase
 
-_STEP = re.compile(r"step_(\d+)")
+#: Uses of a use case after which its fallback counts, where it has no execution limit.
+FALLBACK_AFTER = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What holds in a turn: names such as `web` or `business`, the user's text, and how many times
-    the use case has been used in the conversation, from 0.
+    the use case has been used in the conversation, from 0. `used` are the ids of the use cases used
+    so far, in order, where they are counted; None where nobody does. `step` is the step that the
+    use case is at, from 1, where it is not one more than its uses.
     """
 
     names: frozenset[str] = frozenset()
     text: str = ""
     uses: int = 0
+    used: tuple[str, ...] | None = None
+    step: int | None = None
+    role: str = ""
+
+    def of(self, case: UseCase) -> "Facts":
+        """The facts with the uses of one use case."""
+        return self if self.used is None else replace(self, uses=self.used.count(case.id))
 
     def holds(self, condition: Condition) -> bool:
         """Whether the condition holds by itself (`else` does not: it looks at its neighbours)."""
-        if condition.kind == "regex":
-            return re.search(condition.names[0], self.text, re.IGNORECASE) is not None
-        if condition.kind == "else":
-            return False
-        return any(self._name(name) for name in condition.names)
+        match condition.kind:
+            case "name":
+                return condition.value in self.names
+            case "step":
+                return condition.step == (self.step or self.uses + 1)
+            case "not":
+                return not self.holds(condition.parts[0])
+            case "and":
+                return all(self.holds(part) for part in condition.parts)
+            case "or":
+                return any(self.holds(part) for part in condition.parts)
+            case "regex":
+                return re.search(condition.value, self.text, re.IGNORECASE) is not None
+            case "else":
+                return False
 
-    def _name(self, name: str) -> bool:
-        if name.startswith("!"):
-            return not self._name(name[1:])
-        if step := _STEP.fullmatch(name):
-            return int(step[1]) == self.uses + 1
-        return name in self.names
+
+def parts_that_hold(parts: Sequence[Part], facts: Facts) -> Iterator[Line | Fence | Option]:
+    """The lines, fences and options whose conditions hold. `else` holds where no other block beside
+    it does.
+    """
+    others = any(isinstance(part, Block) and _holds(part, facts) for part in parts)
+    for part in parts:
+        if not isinstance(part, Block):
+            yield part
+        elif _holds(part, facts) or (_is_else(part) and not others and _rest_holds(part, facts)):
+            yield from parts_that_hold(part.parts, facts)
 
 
 def lines_that_hold(parts: Sequence[Part], facts: Facts) -> Iterator[Line]:
-    """The lines whose conditions hold. `else` holds where no other block beside it does."""
-    others = any(isinstance(part, Block) and _holds(part, facts) for part in parts)
-    for part in parts:
-        if isinstance(part, Line):
-            yield part
-        elif _holds(part, facts) or (_is_else(part) and not others and _rest_holds(part, facts)):
-            yield from lines_that_hold(part.parts, facts)
+    """The lines alone whose conditions hold."""
+    return (part for part in parts_that_hold(parts, facts) if isinstance(part, Line))
 
 
 def applies(case: UseCase, facts: Facts) -> bool:
@@ -50,16 +70,29 @@ def applies(case: UseCase, facts: Facts) -> bool:
     return all(facts.holds(condition) for condition in case.conditions)
 
 
+def solution_of(case: UseCase, facts: Facts) -> SectionName:
+    """The section that says what to do: the solution, its alternative once the use case has been
+    used, the fallback after `execution_limit` uses.
+    """
+    uses = facts.of(case).uses
+    limit = FALLBACK_AFTER if case.execution_limit is None else case.execution_limit
+    if uses >= limit and case.section("fallback"):
+        return "fallback"
+    return "alternative" if uses and case.section("alternative") else "solution"
+
+
 def rendered(cases: Sequence[UseCase], facts: Facts) -> str:
     """The use cases that apply, as Markdown for a model, with only the lines that hold."""
-    return "\n\n".join(_rendered(case, facts) for case in cases if applies(case, facts))
+    return "\n\n".join(
+        _rendered(case, facts.of(case)) for case in cases if applies(case, facts) and not case.sub
+    )
 
 
 def _rendered(case: UseCase, facts: Facts) -> str:
     out = [f"### UseCase: {case.id}", "#### Description", case.description]
     for title, name in (("Goal", "goal"), ("Steps", "steps"), ("Solution", "solution"),
                         ("Fallback Solution", "fallback"), ("Context", "context")):  # fmt: skip
-        lines = [_text(line) for line in lines_that_hold(case.section(name), facts)]  # type: ignore[arg-type]
+        lines = [_text(part) for part in parts_that_hold(case.section(name), facts)]  # type: ignore[arg-type]
         if any(lines):
             out += [f"#### {title}", *lines]
     if case.examples:
@@ -67,11 +100,11 @@ def _rendered(case: UseCase, facts: Facts) -> str:
     return "\n".join(out)
 
 
-def _text(line: Line) -> str:
-    """The line with tools as plain names."""
-    if not line.tools:
-        return line.text
-    return re.sub(r"@([A-Za-z_][\w-]*)\(\)!?", r"\1", line.text)
+def _text(part: Line | Fence | Option) -> str:
+    """The part as a model reads it."""
+    if isinstance(part, Line):
+        return part.plain
+    return part.text if isinstance(part, Fence) else f"[{part.option}] {part.command}"
 
 
 def _holds(block: Block, facts: Facts) -> bool:
