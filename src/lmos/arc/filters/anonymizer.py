@@ -117,5 +117,4 @@ class Restored:
 
 def _checked(kind: Kind) -> Kind:
     """The kind, with only those values whose check digits are right."""
-    holds = {"iban": values.iban_holds, "card": values.luhn_holds}.get(kind.name)
-    return values.only(kind, holds) if holds else kind
+    return {"iban": values.VALID_IBAN, "card": values.VALID_CARD}.get(kind.name, kind)

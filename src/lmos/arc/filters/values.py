@@ -10,6 +10,7 @@ Everything here is pure and takes time in proportion to the text.
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from lmos.arc.filters import amounts, days
@@ -171,7 +172,7 @@ _IBAN = re.compile(
     + r")(?![^\W_])",
     re.IGNORECASE,
 )
-_CARD = re.compile(r"(?<![\w-])\d(?:[ \u00a0-]?\d){12,18}(?![ \u00a0-]?\d)(?!\w)")
+_GROUPS = re.compile(r"(?<![\w-])\d+(?:[ \u00a0-]\d+)*(?!\w)")
 
 
 def _ibans(text: str) -> Iterator[Span]:
@@ -196,8 +197,30 @@ def luhn_holds(value: str) -> bool:
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
-def _cards(text: str) -> Iterator[Span]:
-    return (match.span() for match in _CARD.finditer(text))
+def _cards(text: str, holds: Callable[[str], bool] = bool) -> Iterator[Span]:
+    """Groups of 13 to 19 digits together, the longest that hold."""
+    for run in _GROUPS.finditer(text):
+        groups = [match.span() for match in re.finditer(r"\d+", run[0])]
+        first = 0
+        while first < len(groups):
+            last = _last_group(run[0], groups, first, holds)
+            if last is not None:
+                yield run.start() + groups[first][0], run.start() + groups[last][1]
+            first = first + 1 if last is None else last + 1
+
+
+def _last_group(
+    text: str, groups: Sequence[Span], first: int, holds: Callable[[str], bool]
+) -> int | None:
+    count, found = 0, None
+    for number in range(first, len(groups)):
+        start, end = groups[number]
+        count += end - start
+        if count > 19:
+            break
+        if count >= 13 and holds(text[groups[first][0] : end]):
+            found = number
+    return found
 
 
 # --- telephone numbers ---------------------------------------------------------------------------
@@ -255,6 +278,9 @@ EMAIL = plain("email", _emails, str.lower)
 URL = plain("url", _urls, _url_key)
 IBAN = plain("iban", _ibans, compact)
 CARD = plain("card", _cards, compact)
+#: IBANs and cards whose check digits are right.
+VALID_IBAN = only(IBAN, iban_holds)
+VALID_CARD = plain("card", partial(_cards, holds=luhn_holds), compact)
 DATE = Kind("date", days.spans, days.keys, days.known)
 
 
