@@ -118,7 +118,7 @@ def test_alternatives_and_fallbacks() -> None:
     document = (
         "### UseCase: a (1)\n#### Description\nd\n#### Solution\nS\n"
         "#### Alternative Solution\nA\n#### Fallback Solution\nF\n----\n"
-        "### UseCase: b\n#### Description\nd\n#### Solution\nS\n#### Alternative Solution\nA\n----\n"
+        "### UseCase: b\n#### Description\nd\n#### Solution\nS\n#### Alternative Solution\nA\n"
         "### UseCase: c (5)\n#### Description\nd\n#### Solution\nS\n#### Fallback Solution\nF\n----"
     )
 
@@ -135,7 +135,8 @@ def test_alternatives_and_fallbacks() -> None:
 
 def test_everything_around_the_solution() -> None:
     document = (
-        "ignored\n### Skill: a\n#### Category: bills\n#### Description\n| x |\n  | y |\n#### Goal\nG\n"
+        "ignored\n### Skill: a\n#### Category: bills\n#### Description\n| x |\n  | y |\n"
+        "#### Goal\nG\n"
         "#### Solution\nS\n#### Context\nC\n#### Output\nO\n#### Examples\n- 1\n- 2\n- 3\n"
         "### Case: sub\nB\n----\n"
     )
@@ -144,7 +145,8 @@ def test_everything_around_the_solution() -> None:
         "#### Context\nC\n#### Examples\n- 1\n- 2\n- 3\n\n----\n\n"
     )
     assert rendered(document, output=Output(solution=False, example_limit=1)) == (
-        "### UseCase: a\n#### Description\n| x |\n y |\n\n#### Goal\nG\n#### Examples\n- 1\n\n----\n\n"
+        "### UseCase: a\n#### Description\n| x |\n y |\n\n#### Goal\nG\n"
+        "#### Examples\n- 1\n\n----\n\n"
     )
     case, sub = compat.read(document)
     assert (case.category, sub.id, sub.sub) == ("bills", "sub", True)

@@ -273,15 +273,20 @@ class Agent(Generic[In, Out]):
                     raise errors.InvalidInput(text) from None
 
     def _check(self, document: Document) -> None:
-        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
         found = [
             *document.errors,
             *check_tools(document, self.tools),
-            *check_replies(document, [*self.tools, *parameters, *GIVEN]),
+            *check_replies(document, self.reply_names),
         ]
         if found:
             where = self._source or "use_cases"
             raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+
+    @property
+    def reply_names(self) -> list[str]:
+        """What `{{name}}` in replies can be: tools, their parameters, and what is always given."""
+        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
+        return [*self.tools, *parameters, *GIVEN]
 
     # --- answering --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ says; one that is missing is asked for. Then the quoted lines are said, filled w
 The state between turns is small and explicit, kept per conversation.
 """
 
+import zlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: What replies may name besides tools and what the user said for their parameters.
 GIVEN = ("user", "tenant", "channel")
+#: In one turn of so many the condition `sometimes` holds.
+SOMETIMES = 3
 
 
 class Progress(BaseModel):
@@ -225,13 +228,16 @@ class Direct:
 
 
 def facts_of(ctx: Context, uses: int = 0) -> Facts:
-    """The names that hold in the turn: channel, tenant, and what the application or the user's
-    profile says is true.
+    """The names that hold in the turn: channel, tenant, what the application or the user's profile
+    says is true, and `sometimes` in one turn of three.
     """
     names = {ctx.channel, ctx.tenant}
     for entries in (ctx.system, ctx.user.profile):
         names |= {key for key, value in entries.items() if value.lower() == "true"}
-    return Facts(frozenset(filter(None, names)), ctx.text, uses)
+    if zlib.crc32(ctx.turn.turn_id.encode()) % SOMETIMES == 0:
+        names.add("sometimes")
+    role = ctx.system.get("role", "")
+    return Facts(frozenset(filter(None, names)), ctx.text, uses, role=role)
 
 
 def _items(lines: list[Line]) -> list[list[Line]]:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from lmos.arc.adl import Document, parse
-from lmos.model import errors
+from lmos.arc import adl
+from lmos.arc.adl import Document
 
 
 def folder_of_caller() -> Path:
@@ -21,11 +21,6 @@ def load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
     if not use_cases:
         return Document(()), ""
     if isinstance(use_cases, str) and "\n" in use_cases:
-        return parse(use_cases), ""
+        return adl.parse(use_cases), ""
     path = folder / use_cases
-    try:
-        return parse(path.read_text(encoding="utf-8")), str(path)
-    except OSError as error:
-        raise errors.InvalidInput(
-            f"the use cases {path} cannot be read: {error.strerror}"
-        ) from None
+    return adl.load(path).document, str(path)

@@ -6,7 +6,7 @@ take no part in comparing, so two documents are equal when they say the same.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +24,9 @@ SectionName = Literal[
 ConditionKind = Literal["name", "step", "regex", "else", "not", "and", "or"]
 Severity = Literal["error", "warning"]
 
+#: Codes of diagnostics that do not keep a document from being used.
+WARNINGS = frozenset({"condition-inside", "unknown-language"})
+
 _ESCAPED = re.compile(r"\\([\\<>@#\[\]\"{}/`-])")
 _TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)!?")
 
@@ -33,8 +36,8 @@ class Condition:
     """Something that holds in a turn or does not.
 
     `name`: `value` is among the names that hold. `step`: the use case is at step `step`. `regex`:
-    the pattern `value` is found in the user's text. `else`: no other condition of the section
-    holds. `not`, `and`, `or`: of `parts`. `text` is the condition as it was written.
+    the pattern `value` is found in the user's text. `else`: no block beside it holds. `not`, `and`,
+    `or`: of `parts`. `text` is the condition as it was written.
     """
 
     text: str = field(compare=False)
@@ -242,7 +245,7 @@ class Document:
         return tuple(found for found in self.diagnostics if found.severity == "error")
 
 
-def parts_of(parts: tuple[Part, ...]) -> Iterator[Part]:
+def parts_of(parts: Sequence[Part]) -> Iterator[Part]:
     """The parts, and those inside blocks behind their block."""
     for part in parts:
         yield part
@@ -250,7 +253,7 @@ def parts_of(parts: tuple[Part, ...]) -> Iterator[Part]:
             yield from parts_of(part.parts)
 
 
-def lines_of(parts: tuple[Part, ...]) -> Iterator[Line]:
+def lines_of(parts: Sequence[Part]) -> Iterator[Line]:
     """The lines of parts, those inside blocks included."""
     return (part for part in parts_of(parts) if isinstance(part, Line))
 

@@ -5,21 +5,24 @@ stands between `<` and `>`. Every mistake is collected with its position, none e
 takes time in proportion to the text, whatever the text is.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lmos.arc.adl.ast import (
+    WARNINGS,
     Condition,
     Diagnostic,
     Document,
     Part,
     Role,
     SectionName,
+    Severity,
     UseCase,
 )
+from lmos.arc.adl.checks import check_examples, check_ids
 from lmos.arc.adl.conditions import read_conditions
+from lmos.arc.adl.meant import Meant
 from lmos.arc.adl.sections import read_parts
 from lmos.arc.adl.source import Source, SourceLine
 
@@ -41,10 +44,12 @@ SECTIONS: dict[str, SectionName] = {
 }
 USE_CASE = ("usecase", "use case", "skill")
 _OTHERS = ("case", "category", "role")
+_KNOWN = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
 _NO_COLON = re.compile(r"(?:use ?case|skill|case)\s+\S+", re.IGNORECASE)
 HEADER = re.compile(  # over text with single blanks
     r"(?P<id>[^\s(<]+) ?(?:\((?P<limit>\d*)\))? ?(?P<conditions>(?:<[^<>]*> ?)*)$"
 )
+BULLET = re.compile(r"\s*(?:[-*+](?:\s+|$)|-(?=[^-\s]))?")
 VERSION = re.compile(r"<version:([^<>]*)>", re.IGNORECASE)
 END = re.compile(r"-{4,}\s*$")
 
@@ -123,9 +128,9 @@ class _Parser:
             self._say(1, 1, "there is no use case", fix, "no-use-case")
         cases = tuple(self._finished(open_) for open_ in self._done)
         roles = tuple(self._role(role) for role in self._roles)
-        self._check_ids(cases)
-        found_ = tuple(sorted(self._diagnostics, key=lambda d: (d.line, d.column)))
-        return Document(cases, found_, roles, tuple(self._comments))
+        self._diagnostics += [*check_ids(cases), *check_examples(cases)]
+        diagnostics = tuple(sorted(self._diagnostics, key=lambda d: (d.line, d.column)))
+        return Document(cases, diagnostics, roles, tuple(self._comments))
 
     # --- headings ---------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class _Parser:
             opened = _Section(number, column)
             self._section = self._case.sections.setdefault(SECTIONS[word], opened)
         else:
-            fix = _section_meant(word)
+            fix = _fix_of_section(word)
             self._say(number, column, f"unknown section {title!r}", fix, "unknown-section")
             self._section = _Section(number, column)
 
@@ -206,6 +211,7 @@ class _Parser:
         examples: dict[str, int] = {}
         sections: dict[SectionName, tuple[Part, ...]] = {}
         for name, section in case.sections.items():
+            self._check_section(section)
             if name == "description":
                 description = "\n".join(line.text.strip() for line in section.lines).strip()
             elif name == "examples":
@@ -213,11 +219,11 @@ class _Parser:
                     examples.setdefault(text, number)
             else:
                 sections[name] = read_parts(section.lines, self._say)
-        if not description and not case.sub:
+        if "description" not in case.sections and not case.sub:
             fix = "say when it applies"
             message = f"use case {case.id} has no Description"
             self._say(case.line, 1, message, fix, "no-description")
-        if "solution" not in sections:
+        if "solution" not in case.sections:
             message = f"use case {case.id} has no Solution"
             self._say(case.line, 1, message, "say what to do", "no-solution")
         return UseCase(
@@ -239,19 +245,14 @@ class _Parser:
     def _role(self, role: _Role) -> Role:
         return Role(role.name, read_parts(role.section.lines, self._say), role.section.line)
 
-    # --- checks -----------------------------------------------------------------------------------
-
-    def _check_ids(self, cases: tuple[UseCase, ...]) -> None:
-        first: dict[str, UseCase] = {}
-        for case in cases:
-            before = first.setdefault(case.id, case)
-            if before is not case and not (before.conditions and case.conditions):
-                fix = "rename one, or give both conditions"
-                message = f"use case {case.id} is already in line {before.line}"
-                self._say(case.line, 1, message, fix, "duplicate-id")
+    def _check_section(self, section: _Section) -> None:
+        if not any(line.text.strip() for line in section.lines):
+            fix = "say something below it, or remove the heading"
+            self._say(section.line, section.column, "the section is empty", fix, "empty-section")
 
     def _say(self, line: int, column: int, message: str, fix: str, code: str) -> None:
-        self._diagnostics.append(Diagnostic(line, column, message, fix, code))
+        severity: Severity = "warning" if code in WARNINGS else "error"
+        self._diagnostics.append(Diagnostic(line, column, message, fix, code, severity))
 
 
 def heading_of(text: str) -> re.Match[str] | None:
@@ -265,11 +266,16 @@ def heading_of(text: str) -> re.Match[str] | None:
 
 def _examples(lines: list[SourceLine]) -> Iterator[tuple[str, int]]:
     for line in lines:
-        if text := line.text.strip().lstrip("-*").strip():
+        if text := without_bullet(line.text):
             yield text, line.number
 
 
-def _section_meant(word: str) -> str:
-    near = difflib.get_close_matches(word[:40], [*SECTIONS, *USE_CASE, *_OTHERS], 1)
+def without_bullet(text: str) -> str:
+    """An example without the bullet before it."""
+    return text[BULLET.match(text).end() :].strip()  # type: ignore[union-attr]
+
+
+def _fix_of_section(word: str) -> str:
+    near = _KNOWN.near(word)
     known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
-    return f"did you mean {near[0].title()}?" if near else f"sections are {known}, Goal, Context"
+    return f"did you mean {near.title()}?" if near else f"sections are {known}, Goal, Context"

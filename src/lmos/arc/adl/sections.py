@@ -26,6 +26,7 @@ REFERENCE = re.compile(r"(?<![\w\\#{&/])#((?:[\w.-]+/)*[A-Za-z_][\w-]*)(?=[\s.,;
 _OPTION = re.compile(r"\s*\[(?P<option>[^\[\]]*)\]\s*(?P<command>[^\s(].*)$", re.DOTALL)
 _OPENS_QUOTE = re.compile(r'\s*(?:-\s+)?(?:<[^<>]*>\s*)*"[^"]*$')
 _CLOSE = re.compile(r"(?<!\\)</>")
+_INSIDE = re.compile(r"(?<!\\)<(?:regex:[^<>]*|(?:!|not )?[A-Za-z_][\w, -]*)>")
 
 #: Told of a mistake: line, column, what it is, how to mend it, its code.
 Say = Callable[[int, int, str, str, str], None]
@@ -49,6 +50,13 @@ def read_line(text: str, number: int, column: int, say: Say) -> Line:
     if "#" in text:
         references = tuple(REFERENCE.findall(text))
     line = Line(text, number, tools, references, column, enforced)
+    if references and line.reply is not None:  # what is said is mere text
+        line = Line(text, number, tools, (), column, enforced)
+    if "<" in text and line.reply is None and (inside := _INSIDE.search(text)):
+        place = line.position(inside.start())
+        message = f"{inside[0]} stands inside the line and is no condition there"
+        fix = "put it before the text of the line, or write \\< for the sign"
+        say(*place, message, fix, "condition-inside")
     if "@" in text and (wrong := _TOOL_WITH_ARGUMENTS.search(text)):
         fix = f"write @{wrong[1]}(); arguments come from its parameters"
         place = line.position(wrong.start())
@@ -87,7 +95,9 @@ class _Section:
         if conditions and not closes and not text.strip():
             self._open_block(conditions, line.number)
             return
-        if text.strip() or not closes:
+        if not text.strip() and not closes:
+            self._blank(line.number)
+        elif text.strip():
             part = self._text(text, line.number, column)
             self._add(Block(conditions, (part,), line.number, True) if conditions else part)
         elif conditions:
@@ -143,6 +153,12 @@ class _Section:
             line.number, column, message, fix, "condition"
         )
 
+    def _blank(self, number: int) -> None:
+        """An empty line; several are one."""
+        parts = self._open[-1][1] if self._open else self._parts
+        if not (parts and isinstance(parts[-1], Line) and not parts[-1].text):
+            parts.append(Line("", number))
+
     # --- blocks -----------------------------------------------------------------------------------
 
     def _add(self, part: Part) -> None:
@@ -183,25 +199,37 @@ def _fence(lines: Sequence[SourceLine]) -> Fence:
     return Fence(language, code, lines[0].number, column, mark, info.strip())
 
 
-def _quotes_joined(lines: Sequence[SourceLine]) -> Iterator[SourceLine]:
-    """The lines, with a reply that is quoted over several of them as one."""
+def quotes(lines: Sequence[SourceLine]) -> Iterator[tuple[int, int]]:
+    """The indexes of the first and the last line of each quoted reply that goes over several."""
     closing = -1
     for index, line in enumerate(lines):
-        if index <= closing:
-            continue
-        if line.kind == "text" and '"' in line.text and _OPENS_QUOTE.match(line.text):
-            closing = max(closing, _end_of_quote(lines, index))
-        if closing > index:
-            text = "\n".join(part.text.strip() for part in lines[index + 1 : closing + 1])
-            yield SourceLine(line.number, f"{line.text.rstrip()}\n{text}")
-        else:
-            yield line
+        if index > closing and line.kind == "text" and '"' in line.text:
+            if not _OPENS_QUOTE.match(line.text):
+                continue
+            closing = _end_of_quote(lines, index)
+            if closing > index:
+                yield index, closing
+
+
+def _quotes_joined(lines: Sequence[SourceLine]) -> Iterator[SourceLine]:
+    """The lines, with a reply that is quoted over several of them as one."""
+    at = 0
+    for first, last in quotes(lines):
+        yield from lines[at:first]
+        text = "\n".join(part.text.strip() for part in lines[first + 1 : last + 1])
+        yield SourceLine(lines[first].number, f"{lines[first].text.rstrip()}\n{text}")
+        at = last + 1
+    yield from lines[at:]
 
 
 def _end_of_quote(lines: Sequence[SourceLine], start: int) -> int:
     """The index of the line that ends the quote begun at the start; the start's where none does."""
-    for index in range(start + 1, min(len(lines), start + MAX_REPLY_LINES)):
+    full = 0
+    for index in range(start + 1, len(lines)):
         line = lines[index]
+        full += bool(line.text.strip())
+        if full == MAX_REPLY_LINES:
+            break
         if line.fenced or CONDITION.match(line.text) or "</>" in line.text:
             break
         if '"' in line.text:

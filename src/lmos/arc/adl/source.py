@@ -43,8 +43,7 @@ class Source:
         self.comments: list[Comment] = []
         self._opened: _Opened | None = None
         self._comment: list[str] = []
-        plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-        self.lines = list(self._read(plain.split("\n")))
+        self.lines = list(self._read(lines_of_text(text)))
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -116,3 +115,9 @@ class Source:
         text = "\n".join(self._comment)
         self.comments.append(Comment(text, self._opened.line, self._opened.column))
         self._opened, self._comment = None, []
+
+
+def lines_of_text(text: str) -> list[str]:
+    """The lines of a text, whatever ends them."""
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return plain.split("\n")

@@ -11,6 +11,7 @@ from lmos.arc.adl.compat.reader import ArcSyntaxError, read
 from lmos.arc.adl.compat.render import Output, fallbacks, render
 from lmos.arc.adl.compat.report import report
 from lmos.arc.adl.compat.resolve import resolve
+from lmos.arc.adl.compat.variables import fill
 
 __all__ = [
     "ArcLine",
@@ -18,6 +19,7 @@ __all__ = [
     "ArcUseCase",
     "Output",
     "fallbacks",
+    "fill",
     "read",
     "render",
     "report",
