@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmos.arc.adl import compat
+from lmos.arc.adl import Part, compat, lines_that_hold, present, solution_of
 from lmos.arc.choosing import facts_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.progress import Chose, Journey, Solved
@@ -79,7 +79,8 @@ class TaggedGuide:
         self._ctx = ctx
         self._journey = journey
         self._tags = Tags()
-        facts = facts_of(ctx, journey.progress)
+        self._cases = agent.use_cases
+        facts = self._facts = facts_of(ctx, journey.progress)
         self._text = compat.render(
             agent.arc_use_cases, facts.names, text=ctx.text, used=journey.progress.used
         )
@@ -104,7 +105,13 @@ class TaggedGuide:
         text = self._tags.flush()
         if self._tags.id in self._shown:
             self._ctx.use_case = self._tags.id
+            self._ctx.solution = list(lines_that_hold(self._solution(), self._facts))
         return text
+
+    def _solution(self) -> Sequence[Part]:
+        cases = present(self._cases, self._facts)
+        case = next((case for case in cases if case.id == self._tags.id), None)
+        return case.section(solution_of(case, self._facts)) if case else ()
 
     async def keep(self) -> None:
         """Keeps the use case and the step that the model named. A turn that is at a step does not
