@@ -1,28 +1,39 @@
 """Versioned keys and values for conversations and memory, behind `lmos.model.State`.
 
 `open_state` chooses the implementation by a word. `History` is what a conversation's turns have in
-common, written once over any of them.
+common, and `forget_user` deletes all that is kept of a user; both are written once over any of
+them. Who keeps things of users or conversations lays out keys as `keys` says, and notes with
+`note_part` whose they are.
 """
 
 from pathlib import Path
 
 from lmos.model import State, errors
-from lmos.state.history import History, Past, key_of
+from lmos.state.history import History, Past, Summarise, Window
+from lmos.state.keys import key_of
 from lmos.state.memory import MemoryState
 from lmos.state.postgres import PostgresState
 from lmos.state.reaching import shown
 from lmos.state.redis import RedisState
 from lmos.state.sqlite import SqliteState
+from lmos.state.updating import update
+from lmos.state.users import Forgotten, forget_user, note_part
 
 __all__ = [
+    "Forgotten",
     "History",
     "MemoryState",
     "Past",
     "PostgresState",
     "RedisState",
     "SqliteState",
+    "Summarise",
+    "Window",
+    "forget_user",
     "key_of",
+    "note_part",
     "open_state",
+    "update",
 ]
 
 
