@@ -10,15 +10,18 @@ until somebody deletes it: conversations' values short and users' and tenants' v
 """
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lmos.model import State, Turn, errors
-from lmos.state import MemoryState, note_part
+from lmos.state import History, MemoryState, Summarise, note_part, open_state
+from lmos.state.history import LIMIT, SIZE, TTL
 from lmos.state.keys import conversation_of, escaped, key, unescaped, user_of
 from lmos.state.updating import Rivals
 
@@ -57,6 +60,48 @@ class Remembering:
     def shown(self) -> Any:
         """The value, or `***` where it is sensitive."""
         return "***" if self.sensitive and self.value is not None else self.value
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """Where an agent keeps conversations and memory, and how much of a conversation.
+
+    `state` is a spec (`memory`, `sqlite`, `sqlite:PATH`, `redis://...`, `postgresql://...`) or a
+    state, which may serve several agents and is closed by who made it. The last `limit` messages
+    are kept, of `size` in what `measure` counts (characters by default), for `ttl` seconds after
+    the last turn; what was before them lives on in the words of `summarise`.
+    """
+
+    state: str | State = "memory"
+    limit: int = LIMIT
+    size: int = SIZE
+    measure: Callable[[str], int] = len
+    summarise: Summarise | None = None
+    ttl: float = TTL
+
+    @classmethod
+    def of(cls, given: "str | State | MemorySettings") -> "MemorySettings":
+        """The settings that an agent was given in whichever form."""
+        return given if isinstance(given, MemorySettings) else cls(given)
+
+    def open(self, agent: str) -> State:
+        """The state. Files are in `LMOS_STATE_DIR`, else in `.lmos/state`, one an agent."""
+        if not isinstance(self.state, str):
+            return self.state
+        directory = Path(os.environ.get("LMOS_STATE_DIR") or ".lmos/state")
+        return open_state(self.state, directory, agent)
+
+    def history(self, state: State, agent: str) -> History:
+        """The agent's conversations in the state."""
+        return History(
+            state,
+            owner=agent,
+            limit=self.limit,
+            size=self.size,
+            measure=self.measure,
+            summarise=self.summarise,
+            ttl=self.ttl,
+        )
 
 
 class Memory:
