@@ -8,6 +8,7 @@ events.
 """
 
 from lmos.protocols.graphql.client import responder
+from lmos.protocols.graphql.describing import describe
 from lmos.protocols.graphql.execution import Tool, Tools
 from lmos.protocols.graphql.feed import Feed
 from lmos.protocols.graphql.limits import Limits
@@ -15,4 +16,14 @@ from lmos.protocols.graphql.naming import AgentEvent
 from lmos.protocols.graphql.schema import sdl
 from lmos.protocols.graphql.server import routes
 
-__all__ = ["AgentEvent", "Feed", "Limits", "Tool", "Tools", "responder", "routes", "sdl"]
+__all__ = [
+    "AgentEvent",
+    "Feed",
+    "Limits",
+    "Tool",
+    "Tools",
+    "describe",
+    "responder",
+    "routes",
+    "sdl",
+]
