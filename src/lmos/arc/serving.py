@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,7 +27,7 @@ GRACE = 8
 PARENT_EVERY = 1.0
 
 
-def app(agent: "Agent") -> Starlette:
+def app(agent: "Agent[Any, Any]") -> Starlette:
     """A2A, OpenAI, capabilities and health around the agent, which is loaded at start-up."""
 
     def described(request: Request) -> Description:
@@ -57,7 +57,7 @@ def app(agent: "Agent") -> Starlette:
     )
 
 
-def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
+def serve(agent: "Agent[Any, Any]", host: str, port: int, fd: int | None) -> None:
     """Serves until SIGINT or SIGTERM; then running turns finish, for `GRACE` seconds at most."""
     agent.check()
     config = uvicorn.Config(
