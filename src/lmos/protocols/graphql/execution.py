@@ -330,13 +330,14 @@ def errors_of(error: BaseException) -> list[dict[str, Any]]:
 
 def error_of(error: "GraphQLError") -> dict[str, Any]:
     """A GraphQL error with our code; what is not an `LmosError` keeps its inside to itself."""
-    found = error.original_error
-    if found is not None and not isinstance(found, LmosError):
-        log.error("a GraphQL resolver failed", exc_info=found)
-        return _error(found)
-    shown: dict[str, Any] = dict(error.formatted)
-    known = _error(found or InvalidInput(error.message))
-    return {**shown, "message": known["message"], "extensions": known["extensions"]}
+    from graphql import GraphQLError
+
+    cause: BaseException | None = error.original_error
+    if cause is None or isinstance(cause, GraphQLError):
+        cause = InvalidInput(error.message)
+    if not isinstance(cause, LmosError):
+        log.error("a GraphQL resolver failed", exc_info=cause)
+    return {**error.formatted, **_error(cause)}
 
 
 def _error(error: BaseException) -> dict[str, Any]:
