@@ -21,6 +21,10 @@ def _connected(url: str, protocol: str) -> Responder:
             from lmos.protocols import openai
 
             return openai.responder(url)
+        case "agui":
+            from lmos.protocols import agui
+
+            return agui.responder(url)
         case "graphql":
             from lmos.protocols import graphql
 
@@ -30,5 +34,6 @@ def _connected(url: str, protocol: str) -> Responder:
 
             return lmos.responder(url)
     raise errors.AgentFailed(
-        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, graphql, openai and lmos"
+        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, agui, graphql, "
+        "lmos and openai"
     )
