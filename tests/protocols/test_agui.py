@@ -113,7 +113,7 @@ async def test_everything_that_may_come_in_a_turn(serve: Serve) -> None:
     }
     assert events[1]["value"] == {"agent": "rich", "version": "2.0.0"}
     assert json.loads(events[5]["delta"]) == {"month": "latest", "limit": 3}
-    assert (events[7]["toolCallId"], events[7]["content"]) == ("1", "42.50")
+    assert (events[7]["toolCallId"], events[7]["content"]) == ("r-1-1", "42.50")
     text = "".join(e.get("delta", "") for e in events if e["type"] == "TEXT_MESSAGE_CONTENT")
     assert text == "Your bill is 42.50 EUR – paid.Here it is."
     assert events[8]["messageId"] != events[13]["messageId"]
@@ -139,7 +139,7 @@ async def test_text_before_a_tool_is_a_message_of_its_own(serve: Serve) -> None:
     assert kinds(events)[2:] == [*text, *call, *text, "RUN_FINISHED"]
     url = await serve(agui.routes(one("a", looking)))
     found = await events_of(agui.responder(f"{url}/agui"), a_turn())
-    assert ToolResult(id="1", name="look", error="no such bill") in found
+    assert ToolResult(id="t-1-1", name="look", error="no such bill") in found
     assert [e.message.content for e in found if isinstance(e, Answer)] == [
         "Let me see. ",
         "Nothing.",
@@ -299,7 +299,8 @@ async def test_a_turn_comes_through_whole(serve: Serve) -> None:
     assert names(events) == [*here[:-2], "text_delta", "message", "done"]
     assert events[0] == Started(agent="rich", version="2.0.0")
     assert isinstance(events[1], Decided)
-    assert ToolCall(id="1", name="get_bill", arguments={"month": "latest", "limit": 3}) in events
+    call = ToolCall(id="t-1-1", name="get_bill", arguments={"month": "latest", "limit": 3})
+    assert call in events
     last = events[-2]
     assert isinstance(last, Answer)
     assert last.context == {"bill": "7"}

@@ -190,7 +190,7 @@ class Run:
 
     def _id(self) -> str:
         self._count += 1
-        return f"{self._turn.turn_id}-{self._count}"
+        return f"{self._turn.turn_id}-m{self._count}"
 
     # --- text -----------------------------------------------------------------------------------
 
@@ -226,18 +226,24 @@ class Run:
 
     # --- tools ----------------------------------------------------------------------------------
 
+    def _call_id(self, id_: str) -> str:
+        """An id of the call in the thread: an agent's own may be those of a turn only."""
+        return f"{self._turn.turn_id}-{id_}"
+
     def _call(self, event: ToolCall) -> "list[BaseEvent]":
-        core, arguments = self._types, orjson.dumps(event.arguments, default=str).decode()
+        core, id_ = self._types, self._call_id(event.id)
+        arguments = orjson.dumps(event.arguments, default=str).decode()
         return [
-            core.ToolCallStartEvent(tool_call_id=event.id, tool_call_name=event.name),
-            core.ToolCallArgsEvent(tool_call_id=event.id, delta=arguments),
-            core.ToolCallEndEvent(tool_call_id=event.id),
+            core.ToolCallStartEvent(tool_call_id=id_, tool_call_name=event.name),
+            core.ToolCallArgsEvent(tool_call_id=id_, delta=arguments),
+            core.ToolCallEndEvent(tool_call_id=id_),
         ]
 
     def _result(self, event: ToolResult) -> "BaseEvent":
         content = event.result if event.error is None else f"error: {event.error}"
+        id_ = self._call_id(event.id)
         found: BaseEvent = self._types.ToolCallResultEvent(
-            message_id=self._id(), tool_call_id=event.id, content=content, role="tool"
+            message_id=self._id(), tool_call_id=id_, content=content, role="tool"
         )
         return found
 
