@@ -13,6 +13,8 @@ HEAVY = (
     "tokenizers",
     "aiohttp",
     "a2a",
+    "ag_ui",
+    "graphql",
     "pydantic_ai",
     "nicegui",
     "uvicorn",

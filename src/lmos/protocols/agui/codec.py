@@ -30,6 +30,7 @@ from lmos.model import (
 from lmos.model.errors import TooLarge
 from lmos.protocols import limits
 from lmos.protocols.agui import names
+from lmos.protocols.text import json_text
 
 if TYPE_CHECKING:
     from ag_ui.core import BaseEvent, ResumeEntry, RunAgentInput
@@ -100,7 +101,7 @@ def _forwarded(run: "RunAgentInput") -> dict[str, str]:
     """What the application passes through, as text; what is not a single value stays away."""
     found = run.forwarded_props if isinstance(run.forwarded_props, dict) else {}
     return {
-        str(key): value if isinstance(value, str) else orjson.dumps(value).decode()
+        str(key): value if isinstance(value, str) else json_text(value)
         for key, value in found.items()
         if isinstance(value, str | bool | int | float)
     }
@@ -136,7 +137,7 @@ def _resumed(entries: "list[ResumeEntry]") -> tuple[dict[str, str], str]:
             return {names.APPROVAL: names.DENIED}, "no"
         if payload is True or payload is None:
             return {names.APPROVAL: names.APPROVED}, "yes"
-        return {}, payload if isinstance(payload, str) else orjson.dumps(payload).decode()
+        return {}, payload if isinstance(payload, str) else json_text(payload)
     return {}, ""
 
 
@@ -232,7 +233,7 @@ class Run:
 
     def _call(self, event: ToolCall) -> "list[BaseEvent]":
         core, id_ = self._types, self._call_id(event.id)
-        arguments = orjson.dumps(event.arguments, default=str).decode()
+        arguments = json_text(event.arguments)
         return [
             core.ToolCallStartEvent(tool_call_id=id_, tool_call_name=event.name),
             core.ToolCallArgsEvent(tool_call_id=id_, delta=arguments),

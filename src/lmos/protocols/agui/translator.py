@@ -28,6 +28,7 @@ from lmos.model import (
 from lmos.model.base import Tuple
 from lmos.model.errors import AgentFailed, LmosError, code_to_error
 from lmos.protocols.agui import names
+from lmos.protocols.text import json_text
 
 #: Characters that the answer and a tool's arguments may have.
 TEXT_LIMIT = 4 * 1024 * 1024
@@ -192,7 +193,7 @@ class Translator:
 
     def _result(self, heard: Heard) -> ToolResult:
         id_, content = heard.tool_call_id or "", heard.content
-        text = content if isinstance(content, str) else orjson.dumps(content).decode()
+        text = content if isinstance(content, str) else json_text(content)
         name = self._names.get(id_, "")
         if text.startswith("error: "):
             return ToolResult(id=id_, name=name, error=text.removeprefix("error: "))
@@ -262,7 +263,7 @@ def _interrupt(outcome: Any) -> InputRequired | None:
     if not isinstance(first, dict):
         return None
     text = str(first.get("message") or first.get("reason") or "")
-    context = {names.APPROVAL: orjson.dumps(first.get("metadata") or {}).decode()}
+    context = {names.APPROVAL: json_text(first.get("metadata") or {})}
     return InputRequired(message=_message(text), context=context)
 
 

@@ -15,6 +15,7 @@ from lmos.protocols.graphql import codec
 from lmos.protocols.graphql.server import PATH, SOCKET
 from lmos.protocols.graphql.translator import QUERY, Translator
 from lmos.protocols.graphql.websocket import SUBPROTOCOL
+from lmos.protocols.text import json_text
 
 if TYPE_CHECKING:
     import aiohttp
@@ -162,7 +163,7 @@ class _Remote:
 
 
 async def _send(socket: "aiohttp.ClientWebSocketResponse", message: Mapping[str, Any]) -> None:
-    await socket.send_str(orjson.dumps(message).decode())
+    await socket.send_str(json_text(message))
 
 
 async def _leave(socket: "aiohttp.ClientWebSocketResponse") -> None:

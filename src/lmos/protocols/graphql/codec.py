@@ -9,7 +9,6 @@ says in between as INTERMEDIATE_MESSAGE and then one MESSAGE; so do we. Only a c
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
 from pydantic import Field
 
 from lmos.model import (
@@ -34,6 +33,7 @@ from lmos.model.errors import InvalidInput, TooLarge
 from lmos.protocols import limits
 from lmos.protocols.answering import Outcome, Texts
 from lmos.protocols.graphql.naming import AgentEvent, Naming
+from lmos.protocols.text import json_text
 
 #: Entries that a context, a profile and the anonymization entities may have, each.
 ENTRIES_LIMIT = 200
@@ -186,7 +186,7 @@ class Reply:
         self._outcome.add(event)
         results = [_event(e, self._took(now)) for e in self._named(event, now)]
         if isinstance(event, ToolCall):
-            arguments = orjson.dumps(event.arguments).decode()
+            arguments = json_text(event.arguments)
             self._calls.append({"name": event.name, "arguments": arguments})
         if isinstance(event, StatusUpdate):
             results.append(_said(event.text, self._took(now)))

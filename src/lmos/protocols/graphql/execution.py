@@ -21,6 +21,7 @@ from lmos.protocols.directory import Directory
 from lmos.protocols.graphql import codec, schema
 from lmos.protocols.graphql.limits import DEFAULT, Limits, check_size
 from lmos.protocols.graphql.naming import AgentEvent
+from lmos.protocols.text import json_text
 
 if TYPE_CHECKING:
     from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema
@@ -288,7 +289,7 @@ def _variables(prepared: Prepared) -> dict[str, Any]:
 
 
 def _shown(tool: Tool) -> dict[str, str]:
-    parameters = orjson.dumps(tool.parameters).decode()
+    parameters = json_text(tool.parameters)
     return {"name": tool.name, "description": tool.description, "parameters": parameters}
 
 

@@ -14,7 +14,9 @@ WAITING = 1000
 
 
 class Feed:
-    """Hands events to every subscriber. Nothing is kept for those who come later."""
+    """Hands events to every subscriber, whoever the turn belongs to: what to watch, and who may
+    reach the endpoint, is the server's choice. Nothing is kept for those who come later.
+    """
 
     def __init__(self, waiting: int = WAITING) -> None:
         self._waiting = waiting

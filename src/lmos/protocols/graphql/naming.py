@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from lmos.model import (
     TERMINAL,
     Answer,
@@ -22,6 +20,7 @@ from lmos.model import (
     TurnEvent,
     Usage,
 )
+from lmos.protocols.text import json_text
 
 STARTED, FINISHED = "AgentStartedEvent", "AgentFinishedEvent"
 CALLING, CALLED = "LLMFunctionStartedEvent", "LLMFunctionCalledEvent"
@@ -84,7 +83,7 @@ class Naming:
             "timestamp": datetime.fromtimestamp(now, UTC).isoformat(),
             "context": {"conversationId": ids[0], "turnId": ids[1], "agent": self._agent},
         }
-        return AgentEvent(name, orjson.dumps(payload, default=str).decode(), *ids)
+        return AgentEvent(name, json_text(payload), *ids)
 
     def _result(self, event: ToolResult, now: float) -> dict[str, Any]:
         self._called += 1

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -37,6 +36,7 @@ from lmos.protocols.graphql.reading import (
     check_json,
     operation_of,
 )
+from lmos.protocols.text import json_text
 
 PATH, SOCKET = "/graphql", "/subscriptions"
 
@@ -158,7 +158,11 @@ async def _frames(
     async with aclosing(results):
         try:
             async for found in results:
-                yield sse.frame(orjson.dumps(found), "next")
+                yield _next(found)
         except LmosError as error:
-            yield sse.frame(orjson.dumps({"errors": errors_of(error)}), "next")
+            yield _next({"errors": errors_of(error)})
     yield http.Last(sse.frame(b"", "complete"))
+
+
+def _next(payload: dict[str, Any]) -> bytes:
+    return sse.frame(json_text(payload).encode(), "next")

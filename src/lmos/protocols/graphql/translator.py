@@ -31,6 +31,7 @@ from lmos.model.errors import AgentFailed, InvalidInput
 from lmos.protocols import limits
 from lmos.protocols.answering import SEPARATOR
 from lmos.protocols.graphql import codec, naming
+from lmos.protocols.text import json_text
 
 #: Characters that an answer may have in pieces.
 TEXT_LIMIT = 4 * 1024 * 1024
@@ -244,4 +245,4 @@ def _arguments(param: Any) -> dict[str, Any]:
 
 
 def _shown(result: Any) -> str:
-    return result if isinstance(result, str) else orjson.dumps(result).decode()
+    return result if isinstance(result, str) else json_text(result)

@@ -18,6 +18,7 @@ from lmos.model.errors import LmosError, Overloaded
 from lmos.protocols import http
 from lmos.protocols.graphql.execution import Caller, Service, errors_of
 from lmos.protocols.graphql.reading import operation_of
+from lmos.protocols.text import json_text
 
 log = logging.getLogger(__name__)
 
@@ -159,4 +160,4 @@ class _Connection:
     async def _send(self, message: Mapping[str, Any]) -> None:
         if self._socket.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnect(1006)
-        await self._socket.send_text(orjson.dumps(message).decode())
+        await self._socket.send_text(json_text(message))
