@@ -529,7 +529,12 @@ async def test_a_turn_as_an_event_stream(serve: Serve) -> None:
     async with asked_over_http(url, json=body, headers=headers) as response:
         assert response.content_type == "text/event-stream"
         events = (await response.text()).strip().split("\n\n")
-    assert [event.split("\n")[0] for event in events] == ["event: next"] * 2 + ["event: complete"]
+    assert [event.split("\n")[0] for event in events] == [
+        ":",
+        "event: next",
+        "event: next",
+        "event: complete",
+    ]
     params = {"query": SHORT, "variables": json.dumps({"r": REQUEST})}
     async with asked_over_http(url, method="GET", params=params, headers=headers) as response:
         assert (await response.text()).count("event: next") == 2
@@ -590,9 +595,8 @@ async def test_whoever_subscribes_to_events_hears_of_every_turn(serve: Serve) ->
         socket = Socket(raw)
         await socket.begin()
         await socket.subscribe({}, query=query)
-        await raw.send_json({"type": "ping"})
-        assert (await raw.receive_json())["type"] == "pong"
-        await asyncio.sleep(0)
+        while not feed.listeners:
+            await asyncio.sleep(0)
         await events_of(agent, a_turn(conversation_id="c-9"))
         types = []
         while "AgentFinishedEvent" not in types:
@@ -602,6 +606,23 @@ async def test_whoever_subscribes_to_events_hears_of_every_turn(serve: Serve) ->
             types.append(event["type"])
     assert types[0] == "AgentStartedEvent"
     assert "LLMFunctionCalledEvent" in types
+
+
+async def test_a_quiet_stream_of_events_begins_at_once(serve: Serve) -> None:
+    feed = graphql.Feed()
+    url = await serve(graphql.routes(one("echo", echo), events=feed.events))
+    body = {"query": "subscription { events { type } }"}
+    headers = {"accept": "text/event-stream"}
+    async with asyncio.timeout(5), asked_over_http(url, json=body, headers=headers) as response:
+        assert await response.content.readuntil(b"\n\n") == b":\n\n"
+        while not feed.listeners:
+            await asyncio.sleep(0)
+        feed.publish(graphql.AgentEvent("Something", "{}"))
+        found = await response.content.readuntil(b"\n\n")
+        assert found == b'event: next\ndata: {"data":{"events":{"type":"Something"}}}\n\n'
+        response.close()
+        while feed.listeners:
+            await asyncio.sleep(0)
 
 
 async def test_a_slow_subscriber_misses_the_oldest_events() -> None:

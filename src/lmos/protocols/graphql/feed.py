@@ -22,6 +22,11 @@ class Feed:
         self._waiting = waiting
         self._subscribers: set[_Subscriber] = set()
 
+    @property
+    def listeners(self) -> int:
+        """How many subscribe at the moment."""
+        return len(self._subscribers)
+
     def publish(self, event: AgentEvent) -> None:
         """Tells every subscriber; never waits."""
         for subscriber in self._subscribers:

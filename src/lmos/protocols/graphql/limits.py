@@ -16,9 +16,9 @@ class Limits:
     """
 
     characters: int = 20_000
-    tokens: int = 2_000
+    tokens: int = 1_500
     depth: int = 24
-    fields: int = 1_000
+    fields: int = 400
     errors: int = 5
     subscriptions: int = 64
     init_seconds: float = 10.0

@@ -154,7 +154,10 @@ def _json(
 async def _frames(
     results: AsyncGenerator[dict[str, Any], None],
 ) -> AsyncGenerator[bytes, None]:
-    """`next` for each result, then `complete`; a failure is the last result."""
+    """`next` for each result, then `complete`; a failure is the last result. The comment before
+    them lets the response begin, however long the first result takes.
+    """
+    yield b":\n\n"
     async with aclosing(results):
         try:
             async for found in results:
