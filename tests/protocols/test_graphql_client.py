@@ -352,19 +352,3 @@ async def test_our_own_agents_stay_with_a2a(serve: Serve) -> None:
     description = Description(name="a", version="1.0.0")
     url = await serve([*graphql.routes(one("a", echo)), *a2a.routes(echo, description)])
     assert (await describe(url)).protocol == "a2a"
-
-
-async def test_the_card_that_older_clients_read(serve: Serve) -> None:
-    import aiohttp
-
-    description = Description(name="a", version="1.0.0", description="d")
-    url = await serve(a2a.routes(echo, description))
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"{url}/.well-known/agent.json") as response,
-    ):
-        card = await response.json()
-    assert set(CARD) <= set(card)
-    assert card["url"] == url
-    assert set(CARD["capabilities"]) <= set(card["capabilities"])  # type: ignore[call-overload]
-    assert (await a2a.describe(f"{url}/.well-known/agent.json")).name == "a"

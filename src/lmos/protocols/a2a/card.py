@@ -15,9 +15,8 @@ from lmos.protocols.a2a.codec import EXTENSION
 #: Where JSON-RPC and HTTP+JSON are, below the agent's base.
 PATH = "/a2a"
 CARD = "/.well-known/agent-card.json"
-LEGACY_CARD = "/.well-known/agent.json"
 #: Where the card is, today's path first.
-WELL_KNOWN = (CARD, LEGACY_CARD)
+WELL_KNOWN = (CARD, "/.well-known/agent.json")
 
 JSONRPC, HTTP_JSON = "JSONRPC", "HTTP+JSON"
 _HOST = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
@@ -118,13 +117,6 @@ def card_of(description: Description, base: str) -> dict[str, Any]:
         "defaultOutputModes": ["text/plain"],
         "skills": [_skill(capability) for capability in description.capabilities],
     }
-
-
-def legacy_of(description: Description, base: str) -> dict[str, Any]:
-    """The card for `/.well-known/agent.json`, with what cards had before A2A 1.0 as well."""
-    card = card_of(description, base)
-    features = {**card["capabilities"], "stateTransitionHistory": False}
-    return {**card, "url": (description.url or base).rstrip("/"), "capabilities": features}
 
 
 def _extension(description: Description) -> dict[str, Any]:

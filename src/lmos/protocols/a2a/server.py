@@ -52,10 +52,8 @@ class _Agent:
 
     async def card(self, request: Request) -> Response:
         """The agent's card."""
-        old = request.url.path.endswith(card.LEGACY_CARD)
-        made = card.legacy_of if old else card.card_of
         return http.json_response(
-            made(self._describe(request), card.base_of(request)),
+            card.card_of(self._describe(request), card.base_of(request)),
             headers={"cache-control": "max-age=60"},
         )
 
