@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from lmos.arc import team
 from lmos.arc.asking import Models
 from lmos.arc.budget import Budget
+from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.output import Output
 from lmos.arc.running import Told, valued
+from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import Message, State, Turn, errors
 from lmos.state import History, MemoryState, open_state
@@ -48,6 +50,7 @@ class Engine:
         self._models: Models | None = None
         self._toolbox: Toolbox | None = None
         self._direct: Direct | None = None
+        self._chooser: Chooser | None = None
         self._state: State | None = None
 
     # --- for a turn -------------------------------------------------------------------------------
@@ -82,12 +85,13 @@ class Engine:
             self._models = made
         return made
 
-    async def toolbox(self, ctx: Context) -> Toolbox:
-        """The tools of the turn."""
+    async def toolbox(self, ctx: Context, extra: Tool | None = None) -> Toolbox:
+        """The tools of the turn, with one more where it is given."""
         agent = self._agent
-        if self._tools is not None:
-            added = {t.name: t for t in map(agent.made, await valued(self._tools, ctx) or ())}
-            return Toolbox({**agent.tools, **added}, agent.output)
+        if self._tools is not None or extra is not None:
+            added = map(agent.made, await valued(self._tools, ctx) or ())
+            more = {tool.name: tool for tool in (*added, extra) if tool is not None}
+            return Toolbox({**agent.tools, **more}, agent.output)
         if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
             self._toolbox = Toolbox(dict(agent.tools), agent.output)
         return self._toolbox
@@ -97,8 +101,15 @@ class Engine:
         """The direct mode of the agent."""
         if self._direct is None:
             agent = self._agent
-            self._direct = Direct(agent.name, agent.use_cases, agent.tools, embedder())
+            self._direct = Direct(agent.document.use_cases, agent.tools, self.chooser)
         return self._direct
+
+    @property
+    def chooser(self) -> Chooser:
+        """What finds use cases."""
+        if self._chooser is None:
+            self._chooser = Chooser(self._agent.document.use_cases, embedder)
+        return self._chooser
 
     @property
     def state(self) -> State:
@@ -140,12 +151,13 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
+        aside.entities, aside.disguise = ctx.entities, ctx.disguise
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
                 pass
         ctx.usage = ctx.usage.plus(loop.spoken.usage)
-        return loop.spoken.value if output else loop.spoken.text
+        return loop.spoken.value if output else loop.restored(loop.spoken.text)
 
     async def call_agent(self, ctx: Context, agent: Any, text: str) -> str:
         """What another agent answers."""
@@ -160,6 +172,10 @@ class Engine:
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
 
+    async def has_model(self, ctx: Context) -> bool:
+        """Whether a language model answers the turn."""
+        return await self.models(ctx) is not None
+
     # --- life -------------------------------------------------------------------------------------
 
     async def load(self) -> None:
@@ -168,6 +184,8 @@ class Engine:
             return
         if not self.choice.direct:
             _ = self.choice.model
+            if self._agent.use_cases:
+                await self.chooser.load()
             return
         if self._agent.output is not None:
             raise errors.InvalidInput(
@@ -184,7 +202,7 @@ class Engine:
 
     def forget(self) -> None:
         """The use cases have changed."""
-        self._direct = None
+        self._direct = self._chooser = None
 
     def _chosen(self, spec: Any) -> ModelChoice:
         key = spec if isinstance(spec, str) else id(spec)
