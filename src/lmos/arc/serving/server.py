@@ -1,22 +1,17 @@
-"""An agent over HTTP, as one process of its own."""
+"""The process that serves agents."""
 
 import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from lmos.model import Description
-from lmos.protocols import a2a, http, loop, openai
-from lmos.protocols import lmos as lmos_protocol
+from lmos.arc.serving.app import app
+from lmos.arc.serving.settings import Settings
+from lmos.protocols import loop
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
@@ -27,41 +22,21 @@ GRACE = 8
 PARENT_EVERY = 1.0
 
 
-def app(agent: "Agent") -> Starlette:
-    """A2A, OpenAI, capabilities and health around the agent, which is loaded at start-up."""
-
-    def described(request: Request) -> Description:
-        return agent.describe()
-
-    async def health(request: Request) -> JSONResponse:
-        return JSONResponse({"status": "UP", "agent": agent.name, "version": agent.version})
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await agent.start()
-        try:
-            yield
-        finally:
-            await http.close_session()
-            await agent.stop()
-
-    return Starlette(
-        routes=[
-            *a2a.routes(agent.respond, described),
-            *openai.routes(openai.single(agent.name, agent.respond)),
-            lmos_protocol.capabilities_route(described),
-            *(Route(f"/health{part}", health) for part in ("", "/live", "/ready")),
-        ],
-        lifespan=lifespan,
-        exception_handlers=http.exception_handlers,
-    )
-
-
-def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
-    """Serves until SIGINT or SIGTERM; then running turns finish, for `GRACE` seconds at most."""
-    agent.check()
+def serve(
+    agents: "Agent | Sequence[Agent]",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    fd: int | None = None,
+    settings: Settings | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, on an address or an inherited listening socket; then running
+    turns finish, for `GRACE` seconds at most.
+    """
+    served = tuple(agents) if isinstance(agents, Sequence) else (agents,)
+    for agent in served:
+        agent.check()
     config = uvicorn.Config(
-        app(agent),
+        app(served, settings),
         host=host,
         port=port,
         log_level="warning",
@@ -69,7 +44,8 @@ def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
-    loop.run(_Server(config, agent.name).serve(sockets))
+    names = ", ".join(agent.name for agent in served)
+    loop.run(_Server(config, names).serve(sockets))
 
 
 class _Server(uvicorn.Server):
@@ -101,6 +77,11 @@ class _Server(uvicorn.Server):
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finishes what runs, over every protocol."""
+        self.config.app.state.leaving.set()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:  # noqa: ASYNC110  (nobody tells when a parent dies)
