@@ -72,6 +72,8 @@ class _App:
         self._responders = {n: auth.identified(a.respond) for n, a in agents.items()}
         self._services = {n: a2a.Service(r) for n, r in self._responders.items()}
         self._health = health.Health(tuple(agents.values()), settings.checks)
+        served = mounts.Served(agents, self._responders, settings)
+        self._mounted = mounts.mounted(served)
 
     def starlette(self) -> Starlette:
         """The application."""
@@ -94,7 +96,7 @@ class _App:
             found.append(a2a.old_card_route(self._descriptions))
             found.append(Route(a2a.CARD, self.which))
         found += openai.routes(_Models(self._responders))
-        found += mounts.routes(self._agents)
+        found += [route for mounted in self._mounted for route in mounted.routes]
         if self._settings.metrics is not None:
             found.append(Mount("/metrics", self._settings.metrics))
         return found
@@ -170,6 +172,9 @@ class _App:
             for agent in self._agents.values():
                 await agent.start()
                 stack.push_async_callback(agent.stop)
+            for mounted in self._mounted:
+                if mounted.running is not None:
+                    await stack.enter_async_context(mounted.running())
             if self._settings.grpc:
                 await stack.enter_async_context(self._grpc(self._settings.grpc))
             self._health.started = True

@@ -1,46 +1,56 @@
 """Protocols that come with an extra, served where it is installed.
 
-Each offers a function `agent_routes(agents)` in its package: given the agents by name it makes the
-routes for all of them. `needs` is the module by which the extra is known to be there; it is looked
-for without importing it, so a process without the extra pays nothing.
+`MOUNTS` names for each the module by which its extra is known to be there, which is looked for but
+not imported, and a function that makes of the agents what is to be served. That function imports
+its protocol itself, so a process without the extra, or an agent that is not served, pays nothing.
 """
 
-import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
+
+from lmos.arc.serving.settings import Settings
+from lmos.model import Responder
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What a protocol is given: the agents by name, and how to ask each. Only `responders` know
+    who the caller is; a protocol asks through them, never `agent.respond` itself.
+    """
+
+    agents: "Mapping[str, Agent]"
+    responders: Mapping[str, Responder]
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """What a protocol gives: its routes, and what must run while they are served."""
+
+    routes: Sequence[BaseRoute]
+    running: Callable[[], AbstractAsyncContextManager[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
-    """A protocol: the module that offers `agent_routes`, and what it cannot do without."""
+    """A protocol that needs the module `needs` of its extra."""
 
-    module: str
     needs: str
+    make: Callable[[Served], Mounted]
 
 
-MOUNTS = (
-    Mount("lmos.protocols.graphql", needs="graphql"),
-    Mount("lmos.protocols.agui", needs="ag_ui"),
-    Mount("lmos.protocols.mcp", needs="mcp"),
-)
+#: The protocols, in the order of their routes.
+MOUNTS: list[Mount] = []
 
 
-def routes(agents: Mapping[str, "Agent"]) -> list[BaseRoute]:
-    """The routes of every protocol that is there."""
-    return [
-        route
-        for mount in MOUNTS
-        if _there(mount)
-        for route in importlib.import_module(mount.module).agent_routes(agents)
-    ]
-
-
-def _there(mount: Mount) -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in (mount.module, mount.needs))
+def mounted(served: Served) -> list[Mounted]:
+    """Every protocol whose extra is installed."""
+    return [m.make(served) for m in MOUNTS if importlib.util.find_spec(m.needs) is not None]
