@@ -2,11 +2,33 @@
 
 An `Agent` is a name, use cases in ADL and typed functions as tools. It answers a turn with a
 language model (`loop`) or without one (`direct`), and is a `Responder` like everything that
-answers turns, so every protocol can serve it. `Context` is what its functions know of a turn.
+answers turns, so every protocol can serve it. `Context` is what its functions know of a turn, the
+`signals` are how they steer it. A `Team` or `Chain` of agents answers like one.
 """
 
 from lmos.arc.agent import Agent
-from lmos.arc.context import Context
+from lmos.arc.budget import Budget, RateLimit
+from lmos.arc.context import Context, Datum, Dep
+from lmos.arc.result import Result
+from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
+from lmos.arc.team import Chain, Remote, Team
 from lmos.arc.words import Words
 
-__all__ = ["Agent", "Context", "Words"]
+__all__ = [
+    "Agent",
+    "Ask",
+    "Break",
+    "Budget",
+    "Chain",
+    "Context",
+    "Datum",
+    "Dep",
+    "HandOver",
+    "RateLimit",
+    "Remote",
+    "Result",
+    "Retry",
+    "Signal",
+    "Team",
+    "Words",
+]

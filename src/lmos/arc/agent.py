@@ -1,51 +1,56 @@
 """An agent: what it is called, what it can do, and how it answers a turn."""
 
+import asyncio
 import inspect
-import os
-import re
-import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, get_args, overload
 
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools, parse
+from typing_extensions import TypeVar
+
+from lmos.arc import team
+from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import GIVEN, Direct, Reply
-from lmos.arc.loop import Spoken, run, system_prompt
+from lmos.arc.direct import GIVEN
+from lmos.arc.engine import Engine
+from lmos.arc.outgoing import Filter, Window
+from lmos.arc.output import Output
+from lmos.arc.result import Result, collected, request_text
 from lmos.arc.running import Told
+from lmos.arc.sources import folder_of_caller, load
+from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
-from lmos.llm import ModelChoice, embedder, resolve_model
+from lmos.arc.turns import AgentTurn
+from lmos.llm import ModelChoice
 from lmos.model import (
-    Answer,
     Capability,
     Description,
-    Done,
-    InputRequired,
     Message,
     Responder,
     Started,
-    State,
-    TextDelta,
     Turn,
     TurnEvent,
-    Usage,
+    User,
     errors,
 )
-from lmos.state import History, MemoryState, open_state
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from starlette.applications import Starlette
 
 F = TypeVar("F", bound=Callable[..., Any])
-Filter = Callable[[Context, str], Any]
+In = TypeVar("In", default=str)
+Out = TypeVar("Out", default=str)
 
 #: The channels that an agent serves unless it says otherwise.
 CHANNELS = ("web", "mobile", "ivr")
 
 
-class Agent:
+class Agent(Generic[In, Out]):
     """An agent.
 
         billing = Agent(name="billing-agent", use_cases="use_cases.md")
@@ -53,11 +58,19 @@ class Agent:
         @billing.tool
         async def get_bill(ctx: Context, month: str = "latest") -> Bill: ...
 
+        result = await billing.run("how much do I owe?")
+
     `use_cases` is ADL, or a file of it beside the module that makes the agent. `model` is a spec
-    (`auto`, `direct`, `provider:model`) or a pydantic-ai model. `memory` is where conversations are
-    kept: `memory`, `sqlite` or `sqlite:PATH`. `deps` are things that tools ask for by their type.
-    Capabilities come from the use cases unless they are given. `InvalidInput` says with file and
-    line what of a definition cannot be used.
+    (`auto`, `direct`, `provider:model`) or a pydantic-ai model; `fallback_models` are asked when it
+    does not answer. `memory` is where conversations are kept: `memory`, `sqlite`, `sqlite:PATH`,
+    `redis://...`, `postgresql://...`. `deps` are things that tools ask for by their type; those
+    that are async context managers are open while the agent runs. `input` and `output` are the
+    types of requests and answers, text by default; `Agent[Question, Reply](...)` says the same.
+    `agents` are others, by name, that it may call or hand over to.
+
+    `instructions`, `model`, `settings` (pydantic-ai's) and `tools` may be functions of the context,
+    and are asked each turn then. Capabilities come from the use cases unless they are given.
+    `InvalidInput` says with file and line what of a definition cannot be used.
     """
 
     def __init__(
@@ -66,37 +79,60 @@ class Agent:
         name: str,
         description: str = "",
         version: str = "1.0.0",
-        instructions: str = "",
+        instructions: "str | Callable[[Context], Any]" = "",
         use_cases: str | Path = "",
         capabilities: Sequence[Capability] = (),
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: "Sequence[Any] | Callable[[Context], Any]" = (),
+        agents: Sequence[Answering] = (),
         deps: Sequence[Any] = (),
         channels: Sequence[str] = CHANNELS,
         tenants: Sequence[str] = (),
-        model: "str | Model" = "auto",
+        model: "str | Model | Callable[[Context], Any]" = "auto",
+        fallback_models: "Sequence[str | Model]" = (),
+        settings: "Mapping[str, Any] | Callable[[Context], Any] | None" = None,
+        budget: Budget | None = None,
+        limit: RateLimit | None = None,
         memory: str = "memory",
+        input_filters: Sequence[Filter] = (),
+        output_filters: Sequence[Filter] = (),
+        activate_on_features: Sequence[str] = (),
+        input: type[In] | None = None,
+        output: type[Out] | None = None,
     ) -> None:
         self.name = name
         self.description = description
         self.version = version
         self.channels = tuple(channels)
         self.tenants = tuple(tenants)
+        self.features = frozenset(activate_on_features)
         self.tools: dict[str, Tool] = {}
-        self._capabilities = tuple(capabilities)
-        self._instructions: list[Callable[[Context], Any] | str] = []
+        self.agents = team.by_name(agents)
+        self.limit = limit
+        self.instructions_given: list[Callable[[Context], Any] | str] = []
+        self.input_filters: list[Filter] = list(input_filters)
+        self.output_filters: list[Filter] = list(output_filters)
+        self.failure_handlers: list[Callable[..., Any]] = []
+        self.start_handlers: list[Callable[..., Any]] = []
         if instructions:
-            self._instructions.append(instructions)
-        self._document, self._source = _load(use_cases, _folder_of_caller())
+            self.instructions_given.append(instructions)
+        self._capabilities = tuple(capabilities)
+        self._types = (input, output)
+        self._use_cases = use_cases
+        self._folder = folder_of_caller()
+        self._document, self._source = load(use_cases, self._folder)
         self._deps = Dependencies(tuple(deps))
-        self._model_spec = model
-        self._memory_spec = memory
-        self._input_filters: list[Filter] = []
-        self._output_filters: list[Filter] = []
-        self._state: State | None = None
-        self._direct: Direct | None = None
-        self._choice: ModelChoice | None = None
-        for function in tools:
-            self.tool(function)
+        self._open: AsyncExitStack | None = None
+        self._starting = asyncio.Lock()
+        self.engine = Engine(
+            self,
+            models=(model, *fallback_models),
+            settings=settings,
+            budget=budget or Budget(),
+            tools=tools if callable(tools) else None,
+            memory=memory,
+        )
+        for tool in () if callable(tools) else tools:
+            self._add(self.made(tool))
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, version={self.version!r})"
@@ -107,35 +143,67 @@ class Agent:
     def tool(self, function: F) -> F: ...
 
     @overload
-    def tool(self, *, timeout: float = TIMEOUT) -> Callable[[F], F]: ...
+    def tool(
+        self,
+        *,
+        name: str = "",
+        timeout: float = TIMEOUT,
+        retries: int = 0,
+        sensitive: bool = False,
+    ) -> Callable[[F], F]: ...
 
-    def tool(self, function: F | None = None, *, timeout: float = TIMEOUT) -> Any:
-        """Makes a typed function a tool. Its docstring tells the model what it does; `timeout` is
-        in seconds.
+    def tool(self, function: F | None = None, **options: Any) -> Any:
+        """Makes a typed function a tool. Its docstring tells the model what it does. `timeout` is
+        in seconds; `retries` follow an exception; a `sensitive` call waits for the user's yes.
         """
 
         def add(function: F) -> F:
-            made = tool_of(function, timeout=timeout)
-            if made.name in self.tools:
-                raise errors.InvalidInput(f"{self.name} has two tools named {made.name}")
-            self.tools[made.name] = made
+            self._add(tool_of(function, **options))
             return function
 
         return add if function is None else add(function)
 
     def instructions(self, function: F) -> F:
         """Adds what a language model is told in each turn: a function of the context."""
-        self._instructions.append(function)
+        self.instructions_given.append(function)
         return function
 
     def input_filter(self, function: F) -> F:
         """Adds a function that changes what the user says before anybody reads it."""
-        self._input_filters.append(function)
+        self.input_filters.append(function)
         return function
 
-    def output_filter(self, function: F) -> F:
-        """Adds a function that changes the answer before anybody sees a word of it."""
-        self._output_filters.append(function)
+    @overload
+    def output_filter(self, function: F) -> F: ...
+
+    @overload
+    def output_filter(self, *, window: Window = "whole") -> Callable[[F], F]: ...
+
+    def output_filter(self, function: F | None = None, *, window: Window | None = None) -> Any:
+        """Adds a function that changes the answer before anybody sees a word of it. One with
+        `window="sentence"` is given a sentence at a time, so that the answer can stream.
+        """
+
+        def add(function: F) -> F:
+            if window:
+                function.window = window  # type: ignore[attr-defined]
+            self.output_filters.append(function)
+            return function
+
+        return add if function is None else add(function)
+
+    def on_fail(self, function: F) -> F:
+        """Adds a function of the context and an error: the text to answer with, or None to leave it
+        to the next one, and at last to the caller.
+        """
+        self.failure_handlers.append(function)
+        return function
+
+    def on_start(self, function: F) -> F:
+        """Adds a function of the agent that runs when it starts; what it raises keeps the agent
+        from starting.
+        """
+        self.start_handlers.append(function)
         return function
 
     # --- what it is -------------------------------------------------------------------------------
@@ -144,6 +212,11 @@ class Agent:
     def use_cases(self) -> tuple[UseCase, ...]:
         """The use cases of its ADL."""
         return self._document.use_cases
+
+    @property
+    def document(self) -> Document:
+        """Its ADL, parsed."""
+        return self._document
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:
@@ -163,13 +236,18 @@ class Agent:
 
     @property
     def model(self) -> ModelChoice:
-        """The model that answers, or that none does."""
-        if self._choice is None:
-            if isinstance(self._model_spec, str):
-                self._choice = resolve_model(self._model_spec)
-            else:
-                self._choice = _Given(self._model_spec)
-        return self._choice
+        """The model that answers, or that none does. Asks nothing of a model that varies."""
+        return self.engine.choice
+
+    @cached_property
+    def input(self) -> Output | None:
+        """The type of requests, None for text."""
+        return _typed(self._types[0], self, 0)
+
+    @cached_property
+    def output(self) -> Output | None:
+        """The type of answers, None for text."""
+        return _typed(self._types[1], self, 1)
 
     def describe(self, url: str = "") -> Description:
         """What it says of itself."""
@@ -185,11 +263,21 @@ class Agent:
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
+        self._check(self._document)
+        for tool in self.tools.values():
+            for parameter, type_ in tool.injected.items():
+                try:
+                    self._deps.get(type_)
+                except errors.LmosError as error:
+                    text = f"the tool {tool.name} needs {parameter}: {error.message}"
+                    raise errors.InvalidInput(text) from None
+
+    def _check(self, document: Document) -> None:
         parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
         found = [
-            *self._document.diagnostics,
-            *check_tools(self._document, self.tools),
-            *check_replies(self._document, [*self.tools, *parameters, *GIVEN]),
+            *document.diagnostics,
+            *check_tools(document, self.tools),
+            *check_replies(document, [*self.tools, *parameters, *GIVEN]),
         ]
         if found:
             where = self._source or "use_cases"
@@ -203,70 +291,125 @@ class Agent:
         return self.respond
 
     async def start(self) -> None:
-        """Checks the definition and loads what answering needs."""
-        self.check()
-        if self.model.direct:
-            await self._in_direct().load()
-        else:
-            _ = self.model.model
+        """Checks the definition, opens what it depends on and loads what answering needs. Turns
+        start an agent that has not been started.
+        """
+        async with self._starting:
+            if self._open is not None:
+                return
+            self.check()
+            async with AsyncExitStack() as stack:
+                for thing in self._deps:
+                    if isinstance(thing, AbstractAsyncContextManager):
+                        await stack.enter_async_context(thing)
+                await self.engine.load()
+                stack.push_async_callback(self.engine.close)
+                for function in self.start_handlers:
+                    await _awaited(function(self))
+                self._open = stack.pop_all()
 
     async def stop(self) -> None:
         """Releases what `start` or answering opened."""
-        if self._state:
-            await self._state.close()
-            self._state = None
+        opened, self._open = self._open, None
+        if opened:
+            await opened.aclose()
+        await self.engine.close()
+
+    def reload(self) -> bool:
+        """Reads the use cases again from their file; whether they have changed. `InvalidInput`
+        tells what is wrong with them, and leaves those in force that were.
+        """
+        document, source = load(self._use_cases, self._folder)
+        if document == self._document:
+            return False
+        self._check(document)
+        self._document, self._source = document, source
+        self.engine.forget()
+        return True
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events."""
-        yield Started(agent=self.name, version=self.version)
-        history = History(self._kept())
-        turn = await history.recall(turn)
-        told = Told()
-        ctx = await self._filtered_input(self._context(turn, told), told)
-        reply, spoken = Reply(), Spoken()
-        held = bool(self._output_filters)
-        async with aclosing(told.between(self._events(ctx, reply, spoken))) as events:
-            async for event in events:
-                if not (held and isinstance(event, TextDelta)):
+        if not self.agents:
+            async with aclosing(self._answered(turn)) as events:
+                async for event in events:
                     yield event
-        usage = Usage(model="direct")
-        if not self.model.direct:
-            reply.text, usage = spoken.text, spoken.usage
-        reply.text = await self._filtered_output(ctx, reply.text)
-        if self.model.direct or held:
-            for sentence in _sentences(reply.text):
-                yield TextDelta(text=sentence)
-        async for event in self._ended(ctx, history, reply, usage):
-            yield event
-
-    async def _events(
-        self, ctx: Context, reply: Reply, spoken: Spoken
-    ) -> AsyncGenerator[TurnEvent, None]:
-        model = self.model.model
-        if model is None:
-            async for event in self._in_direct().respond(ctx, reply):
-                yield event
             return
-        told = [await _called(i, ctx) if callable(i) else i for i in self._instructions]
-        prompt = system_prompt(self.description, told, self.use_cases, ctx)
-        async with aclosing(run(model, ctx, prompt, self.tools, spoken)) as events:
-            async for event in events:
+        me = team.Named(self.name, self._answered)
+        async with aclosing(team.handing_over(me, turn, self.agents.get)) as told:
+            async for _, event in told:
                 yield event
 
-    async def _ended(
-        self, ctx: Context, history: History, reply: Reply, usage: Usage
-    ) -> AsyncGenerator[TurnEvent, None]:
-        """The whole message, remembered, and the end of the turn."""
-        message = Message(role="assistant", content=reply.text, turn_id=ctx.turn.turn_id)
-        context = {**ctx.output, **reply.context}
-        if reply.use_case:
-            context["useCase"] = reply.use_case
-        await history.remember(ctx.turn, [message])
-        if reply.question:
-            yield InputRequired(message=message, context=context)
-            return
-        yield Answer(message=message, context=context)
-        yield Done(usage=usage)
+    async def run(
+        self,
+        request: In | Turn,
+        *,
+        conversation: str = "",
+        user: str | User = "",
+        tenant: str = "",
+        channel: str = "",
+        system_context: Mapping[str, str] | None = None,
+    ) -> Result[Out]:
+        """The answer to a request, once it is whole. Requests of one `conversation` are understood
+        together. What fails is raised.
+        """
+        turn = self.turn(
+            request,
+            conversation=conversation,
+            user=user,
+            tenant=tenant,
+            channel=channel,
+            system_context=system_context,
+        )
+        async with aclosing(self.respond(turn)) as events:
+            result = collected([event async for event in events])
+        return self._typed_result(result)
+
+    def run_sync(self, request: In | Turn, **options: Any) -> Result[Out]:
+        """`run` for programs without an event loop."""
+
+        async def once() -> Result[Out]:
+            try:
+                return await self.run(request, **options)
+            finally:
+                await self.stop()
+
+        return asyncio.run(once())
+
+    def stream(self, request: In | Turn, **options: Any) -> AsyncGenerator[TurnEvent, None]:
+        """The events of the answer as they come; `options` are those of `run`."""
+        return self.respond(self.turn(request, **options))
+
+    def turn(
+        self,
+        request: In | Turn,
+        *,
+        conversation: str = "",
+        user: str | User = "",
+        tenant: str = "",
+        channel: str = "",
+        system_context: Mapping[str, str] | None = None,
+    ) -> Turn:
+        """The turn that a request is; a turn as it is."""
+        if isinstance(request, Turn):
+            return request
+        return Turn(
+            tenant=tenant,
+            channel=channel,
+            conversation_id=conversation or uuid.uuid4().hex,
+            turn_id=uuid.uuid4().hex,
+            user=user if isinstance(user, User) else User(id=user),
+            messages=(Message(role="user", content=request_text(request)),),
+            system_context=dict(system_context or {}),
+        )
+
+    def as_tool(self, *, name: str = "", description: str = "") -> Tool:
+        """The agent as a tool of another one: its request's type is the parameter's."""
+        return team.tool_of_agent(
+            self,
+            name or self.name.replace("-", "_"),
+            description or self.description,
+            self.input.type if self.input else str,
+        )
 
     # --- serving ----------------------------------------------------------------------------------
 
@@ -284,88 +427,42 @@ class Agent:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _in_direct(self) -> Direct:
-        if self._direct is None:
-            self._direct = Direct(self.name, self.use_cases, self.tools, embedder())
-        return self._direct
+    async def _answered(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """The turn answered by this agent alone."""
+        if self._open is None:
+            await self.start()
+        yield Started(agent=self.name, version=self.version)
+        told = Told()
+        ctx = self.engine.context(turn, self._deps, told)
+        events = AgentTurn(self, ctx).events()
+        async with aclosing(told.between(events, self.engine.deadline(turn))) as both:
+            async for event in both:
+                yield event
 
-    def _kept(self) -> State:
-        if self._state is None:
-            self._state = _open(self._memory_spec, self.name)
-        return self._state
+    def _typed_result(self, result: Result[str]) -> Result[Any]:
+        if self.output is None or result.question or result.handover:
+            return result
+        return result.typed(self.output.said(result.text))
 
-    def _context(self, turn: Turn, told: Told) -> Context:
-        return Context(turn, agent=self.name, deps=self._deps, state=self._kept(), emit=told)
+    def made(self, thing: Any) -> Tool:
+        """The tool that a function, another agent or a tool is."""
+        if isinstance(thing, Tool):
+            return thing
+        return thing.as_tool() if isinstance(thing, Agent) else tool_of(thing)
 
-    async def _filtered_input(self, ctx: Context, told: Told) -> Context:
-        text = ctx.text
-        for function in self._input_filters:
-            text = await _called(function, ctx, text)
-        if text == ctx.text:
-            return ctx
-        last = ctx.turn.messages[-1].but(content=text)
-        changed = self._context(ctx.turn.but(messages=(*ctx.turn.history, last)), told)
-        changed.output = ctx.output
-        return changed
-
-    async def _filtered_output(self, ctx: Context, text: str) -> str:
-        for function in self._output_filters:
-            text = await _called(function, ctx, text)
-        return text
-
-
-class _Given(ModelChoice):
-    """A model object that the agent was given."""
-
-    def __init__(self, model: "Model") -> None:
-        super().__init__(name=model.model_name, why="given to the agent")
-        object.__setattr__(self, "_model", model)
-
-    @property
-    def model(self) -> "Model":
-        """The model."""
-        return self._model  # type: ignore[attr-defined,no-any-return]
+    def _add(self, tool: Tool) -> None:
+        if tool.name in self.tools:
+            raise errors.InvalidInput(f"{self.name} has two tools named {tool.name}")
+        self.tools[tool.name] = tool
 
 
-async def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A filter's or instruction's result, whether it is a coroutine or not. None keeps the text."""
-    result = function(*arguments)
+async def _awaited(result: Any) -> None:
     if inspect.isawaitable(result):
-        result = await result
-    if result is None:
-        return arguments[-1] if isinstance(arguments[-1], str) else ""
-    return result
+        await result
 
 
-def _sentences(text: str) -> list[str]:
-    """The text in pieces that end with a sentence or a line, as it is streamed."""
-    return [piece for piece in re.split(r"(?<=[.!?])(?=\s)|(?<=\n)", text) if piece]
-
-
-def _folder_of_caller() -> Path:
-    """The folder of the module that is making an agent."""
-    frame = sys._getframe(2)
-    file = frame.f_globals.get("__file__")
-    return Path(file).resolve().parent if file else Path.cwd()
-
-
-def _load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
-    """The document, and the file it came from if it came from one."""
-    if not use_cases:
-        return Document(()), ""
-    if isinstance(use_cases, str) and "\n" in use_cases:
-        return parse(use_cases), ""
-    path = folder / use_cases
-    try:
-        return parse(path.read_text(encoding="utf-8")), str(path)
-    except OSError as error:
-        raise errors.InvalidInput(
-            f"the use cases {path} cannot be read: {error.strerror}"
-        ) from None
-
-
-def _open(spec: str, name: str) -> State:
-    if spec == "memory":
-        return MemoryState()
-    directory = Path(os.environ.get("LMOS_STATE_DIR") or ".lmos/state")
-    return open_state(spec, directory, name)
+def _typed(declared: Any, agent: Agent[Any, Any], place: int) -> Output | None:
+    """The type of requests (place 0) or answers (1), as declared or in the brackets."""
+    arguments = get_args(getattr(agent, "__orig_class__", None))
+    type_ = declared or (arguments[place] if len(arguments) > place else None)
+    return None if type_ in (None, str) else Output(type_)

@@ -1,13 +1,38 @@
 """What an agent's functions know of the turn they run in."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
-from lmos.model import Message, State, StatusUpdate, Turn, TurnEvent, User, errors
+from lmos.model import (
+    AnonymizationEntity,
+    Message,
+    State,
+    StatusUpdate,
+    Turn,
+    TurnEvent,
+    Usage,
+    User,
+    errors,
+)
 from lmos.state import key_of
 
+if TYPE_CHECKING:
+    from lmos.arc.running import Wanted
+    from lmos.arc.signals import Retry
+
 D = TypeVar("D")
+
+
+class _Injected:
+    """Marks a parameter that the agent fills, and no model sees."""
+
+
+INJECTED = _Injected()
+#: A tool's parameter that is a dependency: `async def get_bill(ctx: Context, bills: Dep[Bills])`.
+#: That the agent has one is checked when it starts.
+Dep = Annotated[D, INJECTED]
 
 _IBAN = re.compile(r"\b([A-Z]{2}\d{2})(?:[ ]?[A-Z0-9]{2,4}){2,7}[ ]?([A-Z0-9]{2,4})\b")
 
@@ -17,6 +42,9 @@ class Dependencies:
 
     def __init__(self, things: tuple[Any, ...]) -> None:
         self._things = things
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._things)
 
     def get(self, type_: type[D]) -> D:
         """The thing of that type. `LmosError` names what there is when there is none."""
@@ -61,6 +89,28 @@ class Memory:
         return key_of(f"memory/{self._agent}", turn) + f"/{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """A text that the model was shown in this turn: where it is from, and what it says."""
+
+    name: str
+    text: str
+
+
+class Services(Protocol):
+    """What a context can ask of its agent."""
+
+    async def ask_model(
+        self, ctx: "Context", prompt: str, *, system: str, model: Any, output: Any
+    ) -> Any:
+        """A side request to a language model."""
+        ...
+
+    async def call_agent(self, ctx: "Context", agent: Any, text: str) -> Any:
+        """Another agent's answer."""
+        ...
+
+
 class Context:
     """The turn as tools, filters and instructions see it."""
 
@@ -72,14 +122,32 @@ class Context:
         deps: Dependencies,
         state: State,
         emit: Callable[[TurnEvent], None],
+        services: Services | None = None,
     ) -> None:
         self.turn = turn
         self.agent = agent
         self.memory = Memory(state, turn, agent)
         #: Goes to the caller with the answer.
         self.output: dict[str, str] = {}
+        #: Anything that functions of the agent want to tell each other within the turn.
+        self.local: dict[str, Any] = {}
+        #: Every text that the model was shown in this turn.
+        self.data: list[Datum] = []
+        #: What was taken out of the text, the caller's first; goes back with the answer.
+        self.entities: list[AnonymizationEntity] = list(turn.anonymization_entities)
+        #: The calls of tools so far.
+        self.calls: list[Wanted] = []
+        #: The use case that is followed, once it is known.
+        self.use_case = ""
+        #: Why the turn is run again, where it is.
+        self.retry: Retry | None = None
+        #: The request of an agent that declares its type, checked.
+        self.input: Any = None
+        #: What side requests and other agents took.
+        self.usage = Usage()
         self._deps = deps
         self._emit = emit
+        self._services = services
 
     @property
     def text(self) -> str:
@@ -119,6 +187,37 @@ class Context:
         """Tells the caller what is going on, while the answer is being made."""
         self._emit(StatusUpdate(text=text))
 
+    @overload
+    async def llm(
+        self, prompt: str, *, system: str = "", model: Any = None, output: type[D]
+    ) -> D: ...
+
+    @overload
+    async def llm(self, prompt: str, *, system: str = "", model: Any = None) -> str: ...
+
+    async def llm(
+        self, prompt: str, *, system: str = "", model: Any = None, output: Any = None
+    ) -> Any:
+        """What a language model answers, beside the turn: the agent's own, or another by its spec.
+        With an `output` type, an object of it. `ModelFailed` where the agent has no model.
+        """
+        return await self._service.ask_model(
+            self, prompt, system=system, model=model, output=output
+        )
+
+    async def call_agent(self, agent: Any, text: str) -> str:
+        """What another agent answers to the text: an `Agent`, a remote one, or one of `agents=` by
+        its name. It is asked in this turn's name, for the same user, tenant and channel.
+        """
+        found: str = await self._service.call_agent(self, agent, text)
+        return found
+
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""
         return _IBAN.sub(r"\1 **** \2", text)
+
+    @property
+    def _service(self) -> Services:
+        if self._services is None:
+            raise errors.LmosError("this context belongs to no agent, so it cannot ask anybody")
+        return self._services

@@ -5,128 +5,192 @@ included, goes to the model. The model layer is pydantic-ai's; the loop is ours.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lmos.arc.adl import UseCase, rendered
-from lmos.arc.context import Context
-from lmos.arc.direct import facts_of
+from lmos.arc import approval
+from lmos.arc.asking import Models, history_of, usage_of
+from lmos.arc.context import Context, Datum
+from lmos.arc.output import REPAIRS, TOOL, Misfit, Output
 from lmos.arc.running import Wanted, run_tools
 from lmos.arc.tools import Tool
-from lmos.model import Message, TextDelta, TurnEvent, Usage, errors
+from lmos.model import TextDelta, TurnEvent, Usage, errors
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
-    from pydantic_ai.models import Model
-
-MAX_ROUNDS = 30
+    from pydantic_ai.models import ModelRequestParameters
 
 
 @dataclass
 class Spoken:
-    """What the model has said in the turn."""
+    """What came of the turn: the text, what it took, and the object of a declared type."""
 
     text: str = ""
     usage: Usage = field(default_factory=Usage)
+    value: Any = None
 
 
-def system_prompt(
-    description: str, instructions: Sequence[str], cases: Sequence[UseCase], ctx: Context
-) -> str:
-    """What the model is told: who it is, its instructions, and the use cases that hold."""
-    parts = [description, *instructions]
-    if cases:
-        parts.append(
-            "Answer from the use cases below. Choose the one that fits what the user wants and do "
-            "what its Solution says, calling the tools it names. Say quoted text as it is, with "
-            "{{name}} filled from the tools' results. Ask when something you need is missing. "
-            "When no use case fits, say so and do not make anything up."
+@dataclass(frozen=True)
+class Toolbox:
+    """Tools by their names, and the type of the answer where one is declared."""
+
+    tools: Mapping[str, Tool]
+    output: Output | None = None
+
+    @cached_property
+    def sensitive(self) -> bool:
+        """Whether a call may need approval."""
+        return any(tool.sensitive for tool in self.tools.values())
+
+    @cached_property
+    def parameters(self) -> "ModelRequestParameters":
+        """What a request tells the model of them."""
+        from pydantic_ai.models import ModelRequestParameters
+        from pydantic_ai.tools import ToolDefinition
+
+        defined = [
+            ToolDefinition(
+                name=tool.name,
+                description=tool.description,
+                parameters_json_schema=dict(tool.schema),
+            )
+            for tool in self.tools.values()
+        ]
+        if self.output is None:
+            return ModelRequestParameters(function_tools=defined)
+        answer = ToolDefinition(
+            name=TOOL,
+            description="Gives the answer. Call it once all that it needs is known.",
+            parameters_json_schema=self.output.schema,
+            kind="output",
         )
-        parts.append(rendered(cases, facts_of(ctx)))
-    parts.append(f"Channel: {ctx.channel or 'unknown'}. Tenant: {ctx.tenant or 'unknown'}.")
-    return "\n\n".join(part for part in parts if part)
+        return ModelRequestParameters(
+            function_tools=defined, output_tools=[answer], output_mode="tool"
+        )
 
 
-async def run(
-    model: "Model", ctx: Context, prompt: str, tools: Mapping[str, Tool], spoken: Spoken
-) -> AsyncGenerator[TurnEvent, None]:
-    """The turn with the model; fills `spoken`."""
-    from pydantic_ai.messages import ModelRequest
+class Loop:
+    """One turn with a model. `run` gives its events and fills `spoken`."""
 
-    history = _history(prompt, ctx.messages)
-    for _ in range(MAX_ROUNDS):
-        response: ModelResponse | None = None
-        async for event in _request(model, history, tools):
-            if isinstance(event, str):
-                spoken.text += event
-                yield TextDelta(text=event)
-            else:
-                response = event
-        assert response is not None
-        spoken.usage = _added(spoken.usage, response)
-        calls = [_wanted(part, tools) for part in response.tool_calls]
-        if not calls:
+    def __init__(self, models: Models, ctx: Context, toolbox: Toolbox) -> None:
+        self.spoken = Spoken()
+        self._models = models
+        self._ctx = ctx
+        self._toolbox = toolbox
+        self._output = toolbox.output
+        self._history: list[ModelMessage] = []
+        self._repairs = 0
+
+    async def run(self, prompt: str) -> AsyncGenerator[TurnEvent, None]:
+        """Asks the model until it answers."""
+        self._ctx.data.append(Datum("system prompt", prompt))
+        self._history = history_of(prompt, self._ctx.messages)
+        async with aclosing(self._resumed()) as events:
+            async for event in events:
+                yield event
+        while True:
+            response: ModelResponse | None = None
+            said = False
+            async with aclosing(self._asked()) as pieces:
+                async for piece in pieces:
+                    if not isinstance(piece, str):
+                        response = piece
+                    elif self._output is None:
+                        text = piece if said or not self.spoken.text else f"\n\n{piece}"
+                        said = True
+                        self.spoken.text += text
+                        yield TextDelta(text=text)
+            assert response is not None
+            self.spoken.usage = self.spoken.usage.plus(usage_of(response, self._models.budget))
+            calls = self._wanted(response)
+            if self._answered(response, calls):
+                return
+            async with aclosing(self._called(response, calls)) as events:
+                async for event in events:
+                    yield event
+
+    def _asked(self) -> "AsyncGenerator[str | ModelResponse, None]":
+        parameters = self._toolbox.parameters
+        return self._models.stream(self._history, parameters, self.spoken.usage)
+
+    # --- tools ------------------------------------------------------------------------------------
+
+    def _wanted(self, response: "ModelResponse") -> list[Wanted]:
+        return [_wanted(part, self._toolbox.tools) for part in response.tool_calls]
+
+    async def _called(
+        self, response: "ModelResponse", calls: list[Wanted]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The calls made, and what they gave put before the model."""
+        self._history.append(response)
+        given = [call for call in calls if self._output and call.name == TOOL]
+        calls = [call for call in calls if not (self._output and call.name == TOOL)]
+        if waiting := approval.sensitive(calls):
+            raise await approval.ask(self._ctx, self._history, waiting)
+        if calls:
+            async for event in run_tools(self._ctx, calls):
+                yield event
+        self._tell([*calls, *given])
+
+    async def _resumed(self) -> AsyncGenerator[TurnEvent, None]:
+        """The calls that waited for the user's approval, made or refused."""
+        if not self._toolbox.sensitive:
             return
-        async for done in run_tools(ctx, calls):
-            yield done
-        history += [response, ModelRequest(parts=_returns(calls))]
-    raise errors.ModelFailed(f"the model called tools for {MAX_ROUNDS} rounds without an answer")
+        found = await approval.pending(self._ctx)
+        if found is None:
+            return
+        response: Any = found.history[-1]
+        decided = approval.verdict(self._ctx)
+        calls = self._wanted(response)
+        for call in calls:
+            if call.id in found.waiting and not decided:
+                call.tool, call.error = None, approval.DENIED
+        self._history = found.history
+        async for event in run_tools(self._ctx, calls):
+            yield event
+        self._tell(calls)
+        if decided is None:  # the user spoke of something else, which is to be answered as well
+            self._history += history_of("", self._ctx.messages[-1:])
 
+    def _tell(self, calls: Sequence[Wanted]) -> None:
+        from pydantic_ai.messages import ModelRequest
 
-async def _request(
-    model: "Model", history: "list[ModelMessage]", tools: Mapping[str, Tool]
-) -> "AsyncGenerator[str | ModelResponse, None]":
-    """One request: its text in pieces, then the whole response."""
-    from pydantic_ai.direct import model_request_stream
-    from pydantic_ai.exceptions import AgentRunError, UserError
-    from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
-    from pydantic_ai.models import ModelRequestParameters
+        if calls:
+            self._history.append(ModelRequest(parts=_returns(calls)))
 
-    parameters = ModelRequestParameters(function_tools=[_definition(t) for t in tools.values()])
-    try:
-        async with model_request_stream(
-            model, history, model_request_parameters=parameters
-        ) as stream:
-            async for event in stream:
-                if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                    text = event.part.content
-                elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                    text = event.delta.content_delta
-                else:
-                    continue
-                if text:
-                    yield text
-            yield stream.get()
-    except (AgentRunError, UserError) as error:
-        raise errors.ModelFailed(f"the model {model.model_name} failed: {error}") from error
+    # --- the end ----------------------------------------------------------------------------------
 
+    def _answered(self, response: "ModelResponse", calls: list[Wanted]) -> bool:
+        """Whether this is the answer. One that is not of the declared type is to be mended."""
+        if self._output is None:
+            return not calls
+        final = next((call for call in calls if call.name == TOOL), None)
+        if calls and final is None:
+            return False
+        try:
+            if final is not None:
+                self.spoken.value = self._output.given(final.arguments)
+            else:
+                self.spoken.value = self._output.said(response.text or "")
+        except Misfit as misfit:
+            self._to_be_mended(response, final, str(misfit))
+            return False
+        self.spoken.text = self._output.written(self.spoken.value)
+        return True
 
-def _history(prompt: str, messages: Sequence[Message]) -> "list[ModelMessage]":
-    from pydantic_ai.messages import (
-        ModelRequest,
-        ModelResponse,
-        SystemPromptPart,
-        TextPart,
-        UserPromptPart,
-    )
+    def _to_be_mended(self, response: "ModelResponse", final: Wanted | None, why: str) -> None:
+        from pydantic_ai.messages import ModelRequest, UserPromptPart
 
-    history: list[ModelMessage] = [ModelRequest(parts=[SystemPromptPart(prompt)])]
-    for message in messages:
-        if message.role == "assistant":
-            history.append(ModelResponse(parts=[TextPart(message.content)]))
-        elif message.role == "user":
-            history.append(ModelRequest(parts=[UserPromptPart(message.content)]))
-        else:
-            history.append(ModelRequest(parts=[SystemPromptPart(message.content)]))
-    return history
-
-
-def _definition(tool: Tool) -> Any:
-    from pydantic_ai.tools import ToolDefinition
-
-    return ToolDefinition(
-        name=tool.name, description=tool.description, parameters_json_schema=dict(tool.schema)
-    )
+        self._repairs += 1
+        if self._repairs > REPAIRS:
+            raise errors.ModelFailed(f"the model gave no answer of the type: {why}")
+        if final is not None:
+            final.error = f"{why}. Call {TOOL} again with that mended."
+            return
+        text = f"That is not the answer's type: {why}. Give it with {TOOL}."
+        self._history += [response, ModelRequest(parts=[UserPromptPart(text)])]
 
 
 def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:
@@ -145,12 +209,3 @@ def _returns(calls: Sequence[Wanted]) -> "list[Any]":
         ToolReturnPart(tool_name=call.name, content=call.text, tool_call_id=call.id)
         for call in calls
     ]
-
-
-def _added(usage: Usage, response: "ModelResponse") -> Usage:
-    return Usage(
-        model=response.model_name or usage.model,
-        input_tokens=usage.input_tokens + response.usage.input_tokens,
-        output_tokens=usage.output_tokens + response.usage.output_tokens,
-        requests=usage.requests + 1,
-    )

@@ -1,9 +1,13 @@
-"""Typed functions as tools: schema, validation and results come from their hints and docstrings."""
+"""Typed functions as tools: schema, validation and results come from their hints and docstrings.
+
+A first parameter of type `Context` is given the turn; one of type `Dep[X]` the agent's dependency
+of type X. Neither is part of what a model sees.
+"""
 
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -11,12 +15,13 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError
 
 from lmos.arc import words
-from lmos.arc.context import Context
+from lmos.arc.context import INJECTED, Context
 from lmos.arc.docstrings import Docstring, docstring_of
+from lmos.arc.signals import Signal
 from lmos.model import errors
 
-#: Seconds that a tool may take.
-TIMEOUT = 30.0
+#: Seconds that a tool may take, and that are waited before it is tried again the first time.
+TIMEOUT, FIRST_WAIT = 30.0, 0.1
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64"))
 
@@ -39,7 +44,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that an agent may call. `schema` is the JSON schema of its arguments."""
+    """A function that an agent may call. `schema` is the JSON schema of its arguments.
+
+    `timeout` is in seconds, for each try; `retries` are made when it raises what is no `LmosError`.
+    A `sensitive` one is called only after the caller has approved the call.
+    """
 
     name: str
     description: str
@@ -48,7 +57,10 @@ class Tool:
     arguments: type[BaseModel]
     function: Callable[..., Any]
     takes_context: bool
+    injected: Mapping[str, type] = field(default_factory=dict)
     timeout: float = TIMEOUT
+    retries: int = 0
+    sensitive: bool = False
 
     async def call(self, ctx: Context, arguments: Mapping[str, Any]) -> Any:
         """The function's result for validated arguments. `InvalidInput` when they do not fit,
@@ -59,15 +71,16 @@ class Tool:
         except ValidationError as error:
             raise errors.InvalidInput(f"{self.name}: {_brief(error)}") from None
         given = {p.name: getattr(checked, f"p{i}") for i, p in enumerate(self.parameters)}
+        given |= {name: ctx.deps(type_) for name, type_ in self.injected.items()}
         leading = (ctx,) if self.takes_context else ()
-        try:
-            async with asyncio.timeout(self.timeout) as time:
-                return await self._run(*leading, **given)
-        except TimeoutError:
-            if not time.expired():
+        for wait in (FIRST_WAIT * 2**n for n in range(self.retries)):
+            try:
+                return await self._timed(leading, given)
+            except (errors.LmosError, Signal):
                 raise
-            message = f"{self.name} took more than {self.timeout:g} s"
-            raise errors.DeadlineExceeded(message) from None
+            except Exception:
+                await asyncio.sleep(wait)
+        return await self._timed(leading, given)
 
     def faults(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the arguments that are given, by parameter; empty when nothing is."""
@@ -77,6 +90,16 @@ class Tool:
             return {str(e["loc"][0]): e["msg"] for e in error.errors() if e["type"] != "missing"}
         return {}
 
+    async def _timed(self, leading: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout) as time:
+                return await self._run(*leading, **given)
+        except TimeoutError:
+            if not time.expired():
+                raise
+            message = f"{self.name} took more than {self.timeout:g} s"
+            raise errors.DeadlineExceeded(message) from None
+
     async def _run(self, *leading: Any, **given: Any) -> Any:
         """The result; what is not async runs in a thread."""
         if inspect.iscoroutinefunction(self.function):
@@ -85,7 +108,14 @@ class Tool:
         return await result if inspect.isawaitable(result) else result
 
 
-def tool_of(function: Callable[..., Any], *, timeout: float = TIMEOUT) -> Tool:
+def tool_of(
+    function: Callable[..., Any],
+    *,
+    name: str = "",
+    timeout: float = TIMEOUT,
+    retries: int = 0,
+    sensitive: bool = False,
+) -> Tool:
     """The tool that a function is. `InvalidInput` says what of it cannot be used, and where."""
     if not inspect.isroutine(function) or not hasattr(function, "__code__"):
         raise errors.InvalidInput(f"{function!r} is no tool; give a function with types")
@@ -93,12 +123,13 @@ def tool_of(function: Callable[..., Any], *, timeout: float = TIMEOUT) -> Tool:
     hints = _hints(function)
     signature = list(inspect.signature(function).parameters.values())
     takes_context = bool(signature) and _is_context(hints.get(signature[0].name))
-    declared = signature[takes_context:]
+    injected = {n: get_args(h)[0] for n, h in hints.items() if n != "return" and _is_injected(h)}
+    declared = [p for p in signature[takes_context:] if p.name not in injected]
     _check(function, declared, hints)
     arguments, schema = _arguments(function, declared, hints, says)
     properties = schema.get("properties", {})
     parameters = tuple(_parameter(p, hints[p.name], properties.get(p.name, {})) for p in declared)
-    name = function.__name__
+    name = name or function.__name__
     return Tool(
         name=name,
         description=says.text or name.replace("_", " "),
@@ -107,7 +138,10 @@ def tool_of(function: Callable[..., Any], *, timeout: float = TIMEOUT) -> Tool:
         arguments=arguments,
         function=function,
         takes_context=takes_context,
+        injected=injected,
         timeout=timeout,
+        retries=retries,
+        sensitive=sensitive,
     )
 
 
@@ -145,6 +179,10 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _is_context(hint: Any) -> bool:
     return hint is Context or Context in get_args(hint)
+
+
+def _is_injected(hint: Any) -> bool:
+    return get_origin(hint) is Annotated and INJECTED in get_args(hint)[1:]
 
 
 def _check(

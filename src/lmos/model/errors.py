@@ -17,6 +17,7 @@
     ├── AgentFailed              an agent answered with an error, badly, or not at all
     │   └── AgentUnavailable     ... because it is not there at the moment
     ├── ModelFailed              a language or embedding model could not be asked
+    │   └── BudgetExceeded       ... because the turn has used up what it may take
     ├── DeadlineExceeded         the time of the turn is up
     └── MissingExtra             an optional part is not installed; says which
 
@@ -133,6 +134,10 @@ class ModelFailed(LmosError):
     """A language or embedding model could not be asked, or gave no usable answer."""
 
 
+class BudgetExceeded(ModelFailed):
+    """The turn has used up the rounds, tokens or money that it may take of a model."""
+
+
 class DeadlineExceeded(LmosError):
     """The time of the turn is up."""
 
@@ -174,6 +179,7 @@ FACES: dict[type[Exception], Face] = {
     AgentFailed: Face(502, "AGENT_CLIENT_EXCEPTION", -32052, "AgentFailed"),
     AgentUnavailable: Face(503, "AGENT_UNAVAILABLE", -32053, "AgentUnavailable"),
     ModelFailed: Face(502, "MODEL_FAILED", -32054, "ModelFailed"),
+    BudgetExceeded: Face(502, "BUDGET_EXCEEDED", -32057, "BudgetExceeded"),
     DeadlineExceeded: Face(504, "DEADLINE_EXCEEDED", -32055, "DeadlineExceeded"),
     MissingExtra: Face(501, "NOT_INSTALLED", -32056, "NotInstalled"),
 }

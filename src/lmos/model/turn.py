@@ -165,12 +165,25 @@ class Failed(Model):
 
 
 class Usage(Model):
-    """What the turn took. `model` names the model that answered, `direct` for none."""
+    """What the turn took. `model` names the model that answered, `direct` for none; `cost` is in US
+    dollars, 0 where it was not asked for.
+    """
 
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     requests: int = 0
+    cost: float = 0.0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(
+            model=other.model or self.model,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            requests=self.requests + other.requests,
+            cost=self.cost + other.cost,
+        )
 
 
 class Done(Model):

@@ -6,7 +6,7 @@ they come; it remembers conversations and which agent answered last. It is a `Re
 protocol serves it; `app.routes` does so over HTTP.
 """
 
-from lmos.runtime.connect import connect
+from lmos.protocols.connecting import connect
 from lmos.runtime.routings import ChannelTable, Member, Routings
 from lmos.runtime.supervisor import Supervisor
 

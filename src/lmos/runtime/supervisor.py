@@ -33,9 +33,9 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.protocols.connecting import connect
 from lmos.router import RoutingRequest, VectorRouter
 from lmos.runtime.affinity import Active, replied
-from lmos.runtime.connect import connect
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Member, Routings

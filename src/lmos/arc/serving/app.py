@@ -31,7 +31,7 @@ from lmos.protocols import a2a, auth, http, openai
 from lmos.protocols import lmos as lmos_protocol
 
 if TYPE_CHECKING:
-    from lmos.arc.agent import Agent
+    from lmos.arc.serving.settings import AnyAgent
 
 WELL_KNOWN = (a2a.CARD, a2a.OLD_CARD, "/.well-known/capabilities.json")
 _IN_PATH = re.compile(r"[\w.~-]+")
@@ -39,7 +39,7 @@ _IN_PATH = re.compile(r"[\w.~-]+")
 EXPOSED = ("x-conversation-id", "x-turn-id", "a2a-extensions", "retry-after", "www-authenticate")
 
 
-def app(agents: "Agent | Sequence[Agent]", settings: Settings | None = None) -> Starlette:
+def app(agents: "AnyAgent | Sequence[AnyAgent]", settings: Settings | None = None) -> Starlette:
     """The agents over all protocols that are installed. They start and stop with the application.
 
     With `settings.auth` everything needs credentials but health and the documents below
@@ -49,8 +49,8 @@ def app(agents: "Agent | Sequence[Agent]", settings: Settings | None = None) -> 
     return _App(_named(agents), settings or Settings()).starlette()
 
 
-def _named(agents: "Agent | Sequence[Agent]") -> "dict[str, Agent]":
-    found: dict[str, Agent] = {}
+def _named(agents: "AnyAgent | Sequence[AnyAgent]") -> "dict[str, AnyAgent]":
+    found: dict[str, AnyAgent] = {}
     for agent in agents if isinstance(agents, Sequence) else [agents]:
         if agent.name in found:
             raise InvalidInput(f"two agents are named {agent.name!r}; rename one of them")
@@ -65,7 +65,7 @@ def _named(agents: "Agent | Sequence[Agent]") -> "dict[str, Agent]":
 class _App:
     """What goes into the application."""
 
-    def __init__(self, agents: "dict[str, Agent]", settings: Settings) -> None:
+    def __init__(self, agents: "dict[str, AnyAgent]", settings: Settings) -> None:
         self._agents = agents
         self._settings = settings
         self._single = len(agents) == 1
@@ -101,7 +101,7 @@ class _App:
             found.append(Mount("/metrics", self._settings.metrics))
         return found
 
-    def _agent_routes(self, name: str, agent: "Agent") -> list[BaseRoute]:
+    def _agent_routes(self, name: str, agent: "AnyAgent") -> list[BaseRoute]:
         def described(request: Request) -> Description:
             return agent.describe()
 

@@ -12,7 +12,7 @@ from lmos.arc.serving.settings import Check
 from lmos.protocols import http
 
 if TYPE_CHECKING:
-    from lmos.arc.agent import Agent
+    from lmos.arc.serving.settings import AnyAgent
 
 LIVE, READY, HEALTH = "/health/live", "/health/ready", "/health"
 PATHS = (HEALTH, LIVE, READY)
@@ -26,7 +26,7 @@ class Health:
     away for a minute is no reason to end a process.
     """
 
-    def __init__(self, agents: Sequence["Agent"], checks: Mapping[str, Check]) -> None:
+    def __init__(self, agents: Sequence["AnyAgent"], checks: Mapping[str, Check]) -> None:
         self.started = False
         self.leaving = asyncio.Event()
         self._agents = agents

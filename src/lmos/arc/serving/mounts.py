@@ -17,7 +17,7 @@ from lmos.arc.serving.settings import Settings
 from lmos.model import Responder
 
 if TYPE_CHECKING:
-    from lmos.arc.agent import Agent
+    from lmos.arc.serving.settings import AnyAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Served:
     who the caller is; a protocol asks through them, never `agent.respond` itself.
     """
 
-    agents: "Mapping[str, Agent]"
+    agents: "Mapping[str, AnyAgent]"
     responders: Mapping[str, Responder]
     settings: Settings
 

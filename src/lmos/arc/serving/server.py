@@ -14,7 +14,7 @@ from lmos.arc.serving.settings import Settings
 from lmos.protocols import loop
 
 if TYPE_CHECKING:
-    from lmos.arc.agent import Agent
+    from lmos.arc.serving.settings import AnyAgent
 
 #: Seconds that running turns get to finish when the process is asked to end.
 GRACE = 8
@@ -23,7 +23,7 @@ PARENT_EVERY = 1.0
 
 
 def serve(
-    agents: "Agent | Sequence[Agent]",
+    agents: "AnyAgent | Sequence[AnyAgent]",
     host: str = "127.0.0.1",
     port: int = 8000,
     fd: int | None = None,

@@ -2,10 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
 from lmos.protocols.auth import Auth
+
+if TYPE_CHECKING:
+    from lmos.arc.agent import Agent
+
+    AnyAgent = Agent[Any, Any]
 
 #: Says why something that the agents need is not there at the moment; empty when it is.
 Check = Callable[[], Awaitable[str]]

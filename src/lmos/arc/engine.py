@@ -1,0 +1,212 @@
+"""What an agent needs to answer turns, made when first used: models, tools, memory, others."""
+
+import os
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmos.arc import team
+from lmos.arc.asking import Models
+from lmos.arc.budget import Budget
+from lmos.arc.context import Context, Dependencies
+from lmos.arc.direct import Direct
+from lmos.arc.loop import Loop, Toolbox
+from lmos.arc.output import Output
+from lmos.arc.running import Told, valued
+from lmos.llm import ModelChoice, embedder, resolve_model
+from lmos.model import Message, State, Turn, errors
+from lmos.state import History, MemoryState, open_state
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+    from lmos.arc.agent import Agent
+
+
+class Engine:
+    """The moving parts of one agent. It is also what the agent's contexts can ask (`Services`)."""
+
+    def __init__(
+        self,
+        agent: "Agent[Any, Any]",
+        *,
+        models: Sequence[Any],
+        settings: Any,
+        budget: Budget,
+        tools: Any,
+        memory: str,
+    ) -> None:
+        self._agent = agent
+        self._given, *self._fallbacks = models
+        self._settings = settings
+        self._budget = budget
+        self._tools = tools
+        self._memory = memory
+        self._choices: dict[Any, ModelChoice] = {}
+        self._models: Models | None = None
+        self._toolbox: Toolbox | None = None
+        self._direct: Direct | None = None
+        self._state: State | None = None
+
+    # --- for a turn -------------------------------------------------------------------------------
+
+    def context(self, turn: Turn, deps: Dependencies, told: Told) -> Context:
+        """The context of a turn."""
+        return Context(
+            turn, agent=self._agent.name, deps=deps, state=self.state, emit=told, services=self
+        )
+
+    def deadline(self, turn: Turn) -> datetime | None:
+        """When the turn must be done, by its caller's word or the agent's budget."""
+        if self._budget.seconds is None:
+            return turn.deadline
+        own = datetime.now(UTC) + timedelta(seconds=self._budget.seconds)
+        return min(own, turn.deadline) if turn.deadline else own
+
+    async def models(self, ctx: Context) -> Models | None:
+        """The models to ask in the turn; None in direct mode."""
+        if self._models is not None:
+            return self._models
+        varies = _varies(self._given) or callable(self._settings)
+        first = self._chosen(await valued(self._given, ctx) if varies else self._given)
+        if first.direct:
+            return None
+        made = Models(
+            choices=(first, *(self._chosen(spec) for spec in self._fallbacks)),
+            settings=dict(await valued(self._settings, ctx) or {}),
+            budget=self._budget,
+        )
+        if not varies:
+            self._models = made
+        return made
+
+    async def toolbox(self, ctx: Context) -> Toolbox:
+        """The tools of the turn."""
+        agent = self._agent
+        if self._tools is not None:
+            added = {t.name: t for t in map(agent.made, await valued(self._tools, ctx) or ())}
+            return Toolbox({**agent.tools, **added}, agent.output)
+        if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
+            self._toolbox = Toolbox(dict(agent.tools), agent.output)
+        return self._toolbox
+
+    @property
+    def direct(self) -> Direct:
+        """The direct mode of the agent."""
+        if self._direct is None:
+            agent = self._agent
+            self._direct = Direct(agent.name, agent.use_cases, agent.tools, embedder())
+        return self._direct
+
+    @property
+    def state(self) -> State:
+        """Where conversations and memory are kept."""
+        if self._state is None:
+            self._state = _opened(self._memory, self._agent.name)
+        return self._state
+
+    @property
+    def history(self) -> History:
+        """The conversations."""
+        return History(self.state)
+
+    @property
+    def choice(self) -> ModelChoice:
+        """The model that is asked first, unless it varies by turn."""
+        if _varies(self._given):
+            return ModelChoice("varies", "chosen each turn")
+        return self._chosen(self._given)
+
+    # --- for contexts -----------------------------------------------------------------------------
+
+    async def ask_model(
+        self, ctx: Context, prompt: str, *, system: str, model: Any, output: Any
+    ) -> Any:
+        """A side request: text, or an object of the type `output`."""
+        models = await self.models(ctx)
+        if model is not None:
+            models = Models((self._chosen(model),), budget=self._budget)
+        if models is None or models.choices[0].direct:
+            raise errors.ModelFailed(
+                f"{self._agent.name} has no language model to ask; "
+                "set OPENAI_API_KEY or LMOS_MODEL for one"
+            )
+        aside = Context(
+            ctx.turn.but(messages=(Message(role="user", content=prompt),)),
+            agent=self._agent.name,
+            deps=Dependencies(()),
+            state=self.state,
+            emit=lambda event: None,
+        )
+        loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
+        async with aclosing(loop.run(system)) as events:
+            async for _ in events:
+                pass
+        ctx.usage = ctx.usage.plus(loop.spoken.usage)
+        return loop.spoken.value if output else loop.spoken.text
+
+    async def call_agent(self, ctx: Context, agent: Any, text: str) -> str:
+        """What another agent answers."""
+        found = self._agent.agents.get(agent) if isinstance(agent, str) else agent
+        if found is None:
+            there = ", ".join(self._agent.agents) or "none"
+            raise errors.AgentNotFound(
+                f"{self._agent.name} may not call {agent!r}; its agents: {there}"
+            )
+        turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
+        answer, usage = await team.asked(found, turn, self._agent.name)
+        ctx.usage = ctx.usage.plus(usage)
+        return answer.content
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Loads what answering needs, so that the first turn does not wait for it."""
+        if _varies(self._given):
+            return
+        if not self.choice.direct:
+            _ = self.choice.model
+            return
+        if self._agent.output is not None:
+            raise errors.InvalidInput(
+                f"{self._agent.name} answers with an object, which takes a language model, and "
+                f"there is none ({self.choice.why})"
+            )
+        await self.direct.load()
+
+    async def close(self) -> None:
+        """Closes what was opened."""
+        state, self._state = self._state, None
+        if state is not None:
+            await state.close()
+
+    def forget(self) -> None:
+        """The use cases have changed."""
+        self._direct = None
+
+    def _chosen(self, spec: Any) -> ModelChoice:
+        key = spec if isinstance(spec, str) else id(spec)
+        if key not in self._choices:
+            self._choices[key] = resolve_model(spec) if isinstance(spec, str) else given(spec)
+        return self._choices[key]
+
+
+def given(model: "Model") -> ModelChoice:
+    """A model object as a choice."""
+    choice = ModelChoice(model.model_name, "given to the agent")
+    choice.__dict__["model"] = model
+    return choice
+
+
+def _varies(spec: Any) -> bool:
+    """Whether a model is chosen each turn by a function."""
+    return callable(spec) and not hasattr(spec, "request")
+
+
+def _opened(spec: str, name: str) -> State:
+    if spec == "memory":
+        return MemoryState()
+    directory = Path(os.environ.get("LMOS_STATE_DIR") or ".lmos/state")
+    return open_state(spec, directory, name)

@@ -1,0 +1,283 @@
+"""Several agents on one turn: handed over, one after the other, called by each other, far away.
+
+An agent here is anything with a name that answers turns: an `Agent`, a `Team`, a `Chain`, or a
+`Remote` behind a URL. Who asks one does not see which it is.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lmos.arc.context import Context
+from lmos.arc.result import request_text
+from lmos.arc.tools import Tool, tool_of
+from lmos.model import (
+    Answer,
+    Done,
+    Failed,
+    Handover,
+    InputRequired,
+    Message,
+    Responder,
+    Started,
+    State,
+    StatusUpdate,
+    TextDelta,
+    Turn,
+    TurnEvent,
+    Usage,
+    errors,
+)
+from lmos.state import MemoryState, key_of
+
+#: Agents that one turn may be handed on to, and that may call each other in a row.
+LIMIT = 20
+
+_CALLING: ContextVar[tuple[str, ...]] = ContextVar("calling", default=())
+
+
+class Answering(Protocol):
+    """Anything with a name that answers turns."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def responder(self) -> Responder:
+        """How it is asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A responder with a name."""
+
+    name: str
+    responder: Responder
+
+
+class Remote:
+    """An agent at a URL, over the protocol that it speaks: `a2a`, `openai`, `graphql`, `mcp` or
+    `lmos`.
+
+        agent = Agent(name="a", agents=[Remote("http://billing:8000", name="billing-agent")])
+    """
+
+    def __init__(self, url: str, *, name: str, protocol: str = "a2a") -> None:
+        self.name = name
+        self.url = url
+        self.protocol = protocol
+
+    @property
+    def responder(self) -> Responder:
+        """How it is asked."""
+        from lmos.model import AgentAddress
+        from lmos.protocols.connecting import connect
+
+        return connect(AgentAddress(url=self.url, protocol=self.protocol))
+
+
+class Team:
+    """Agents that hand turns over to each other. The first one answers, later the one that answered
+    last; a handover to a stranger goes on to whoever asked the team.
+
+        team = Team("support", [billing, orders])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        agents: Sequence[Answering],
+        *,
+        limit: int = LIMIT,
+        state: State | None = None,
+    ) -> None:
+        if not agents:
+            raise errors.InvalidInput(f"the team {name} has no agents")
+        self.name = name
+        self._agents = by_name(agents)
+        self._first = agents[0].name
+        self._limit = limit
+        self._state = state or MemoryState()
+
+    @property
+    def responder(self) -> Responder:
+        """The team as a responder."""
+        return self.respond
+
+    async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """Answers a turn with events; `turn.agent` chooses one of the team."""
+        key = f"{key_of('team', turn)}/{self.name}"
+        kept = await self._state.get(key)
+        first = turn.agent or (kept[0] if kept else self._first)
+        if first not in self._agents:
+            there = ", ".join(self._agents)
+            text = f"the team {self.name} has no agent {first!r}; it has {there}"
+            raise errors.AgentNotFound(text)
+        last = first
+        async with aclosing(
+            handing_over(self._agents[first], turn, self._agents.get, self._limit)
+        ) as events:
+            async for agent, event in events:
+                last = agent.name
+                if isinstance(event, Done | InputRequired):
+                    await self._state.put(key, last)
+                yield event
+
+
+class Chain:
+    """Agents that answer one after the other: each reads the answers of those before it, and the
+    last one's is the answer. Where one fails, `on_failure` answers, once.
+    """
+
+    def __init__(
+        self, name: str, agents: Sequence[Answering], *, on_failure: Answering | None = None
+    ) -> None:
+        if not agents:
+            raise errors.InvalidInput(f"the chain {name} has no agents")
+        self.name = name
+        self._agents = tuple(agents)
+        self._on_failure = on_failure
+
+    @property
+    def responder(self) -> Responder:
+        """The chain as a responder."""
+        return self.respond
+
+    async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """Answers a turn with events."""
+        yield Started(agent=self.name)
+        usage = Usage()
+        for agent in self._agents[:-1]:
+            yield StatusUpdate(text=f"asking {agent.name}")
+            try:
+                answer, used = await asked(agent, turn)
+            except errors.LmosError as error:
+                async for event in self._instead(turn, agent, error):
+                    yield event
+                return
+            usage = usage.plus(used)
+            turn = turn.but(messages=(*turn.messages, answer))
+        last = self._agents[-1]
+        yield StatusUpdate(text=f"asking {last.name}")
+        async for event in self._last(last, turn, usage):
+            yield event
+
+    async def _last(
+        self, agent: Answering, turn: Turn, usage: Usage
+    ) -> AsyncGenerator[TurnEvent, None]:
+        began = False
+        try:
+            async with aclosing(agent.responder(turn)) as events:
+                async for event in events:
+                    if isinstance(event, Started):
+                        continue
+                    if isinstance(event, Failed) and not began:
+                        raise event.exception()
+                    began = began or isinstance(event, TextDelta | Answer)
+                    if isinstance(event, Done):
+                        event = event.but(usage=usage.plus(event.usage))
+                    yield event
+        except errors.LmosError as error:
+            if began:
+                raise
+            async for event in self._instead(turn, agent, error):
+                yield event
+
+    async def _instead(
+        self, turn: Turn, failed: Answering, error: errors.LmosError
+    ) -> AsyncGenerator[TurnEvent, None]:
+        if self._on_failure is None:
+            raise errors.AgentFailed(f"{failed.name} in the chain {self.name}: {error.message}")
+        yield StatusUpdate(text=f"{failed.name} failed; asking {self._on_failure.name}")
+        async with aclosing(self._on_failure.responder(turn)) as events:
+            async for event in events:
+                if not isinstance(event, Started):
+                    yield event
+
+
+async def handing_over(
+    first: Answering,
+    turn: Turn,
+    find: Callable[[str], Answering | None],
+    limit: int = LIMIT,
+) -> AsyncGenerator[tuple[Answering, TurnEvent], None]:
+    """The events of an agent and of those that it hands over to, each with whose it is. Only the
+    first `Started` is told; a handover to one that is not found is the end of the turn.
+    """
+    path = [first]
+    while True:
+        target: Answering | None = None
+        said: list[Message] = []
+        async with aclosing(path[-1].responder(turn)) as events:
+            async for event in events:
+                if isinstance(event, Started) and len(path) > 1:
+                    yield path[-1], StatusUpdate(text=f"handed over to {event.agent}")
+                    continue
+                if isinstance(event, Handover) and (target := find(event.to)) is not None:
+                    break
+                if isinstance(event, Answer):
+                    said.append(event.message)
+                yield path[-1], event
+        if target is None:
+            return
+        names = [agent.name for agent in path]
+        if target.name in names or len(path) > limit:
+            circle = " -> ".join([*names, target.name])
+            raise errors.AgentFailed(f"the agents hand the turn over in circles: {circle}")
+        path.append(target)
+        turn = turn.but(messages=(*turn.messages[:-1], *said, turn.messages[-1]), agent=None)
+
+
+async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message, Usage]:
+    """What the agent answers to the turn, as one message, and what that took. A question counts as
+    an answer; `AgentFailed` when it hands over, or is asked by itself by way of others.
+    """
+    calling = _CALLING.get() or ((caller,) if caller else ())
+    if agent.name in calling or len(calling) >= LIMIT:
+        circle = " -> ".join([*calling, agent.name])
+        raise errors.AgentFailed(f"the agents call each other in circles: {circle}")
+    token = _CALLING.set((*calling, agent.name))
+    said: list[str] = []
+    usage = Usage()
+    try:
+        async with aclosing(agent.responder(turn)) as events:
+            async for event in events:
+                match event:
+                    case Answer() | InputRequired():
+                        said.append(event.message.content)
+                    case Done():
+                        usage = event.usage
+                    case Failed():
+                        raise event.exception()
+                    case Handover():
+                        to = event.to or event.capability
+                        raise errors.AgentFailed(f"{agent.name} hands over to {to!r}")
+    finally:
+        _CALLING.reset(token)
+    return Message(role="assistant", content="\n\n".join(said), turn_id=turn.turn_id), usage
+
+
+def by_name(agents: Iterable[Answering]) -> dict[str, Answering]:
+    """The agents by their names. `InvalidInput` when two have the same."""
+    found: dict[str, Answering] = {}
+    for agent in agents:
+        if agent.name in found:
+            raise errors.InvalidInput(f"two agents are named {agent.name}; rename one of them")
+        found[agent.name] = agent
+    return found
+
+
+def tool_of_agent(agent: Answering, name: str, description: str, request: Any) -> Tool:
+    """The agent as a tool; `request` is the type of what it is asked."""
+
+    async def ask(ctx: Context, request: Any) -> str:
+        return await ctx.call_agent(agent, request_text(request))
+
+    ask.__annotations__["request"] = request
+    ask.__doc__ = description or f"Asks {agent.name}."
+    return tool_of(ask, name=name)
