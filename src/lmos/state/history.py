@@ -11,6 +11,7 @@ LIMIT = 40
 #: Seconds after its last turn that a conversation is kept.
 TTL = 30 * 24 * 3600.0
 _TRIES = 5
+_INSTRUCTIONS = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class Past:
 
     def before(self, turn: Turn) -> Turn:
         """The turn with what was said before its message. A turn that brings more than its own
-        message has its history with it, and is given back as it is.
+        message has its history with it, and is given back as it is. Instructions are no history:
+        those of the turn come first and replace what was kept of earlier ones.
         """
-        if len(turn.messages) != 1 or not self.messages:
+        told = tuple(m for m in turn.history if m.role in _INSTRUCTIONS)
+        if len(told) != len(turn.history) or not self.messages:
             return turn
-        before = (Message.model_validate(message) for message in self.messages)
-        return turn.but(messages=(*before, *turn.messages))
+        kept = (Message.model_validate(message) for message in self.messages)
+        before = (m for m in kept if not told or m.role not in _INSTRUCTIONS)
+        return turn.but(messages=(*told, *before, *turn.messages[-1:]))
 
     def after(
         self, turn: Turn, answer: Sequence[Message], notes: Mapping[str, Any], limit: int

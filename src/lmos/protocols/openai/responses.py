@@ -126,7 +126,8 @@ def _conversation_in(previous: str) -> str:
     try:
         if not encoded or not previous.startswith(_PREFIX):
             raise ValueError
-        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        padded = encoded + "=" * (-len(encoded) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
         raise InvalidInput(
             "previous_response_id is not the id of a response from here",
@@ -155,15 +156,20 @@ def _messages(request: ResponsesRequest) -> tuple[tuple[Message, ...], str]:
         found.append(Message(role="developer", content=request.instructions))
     items = [Item(content=request.input)] if isinstance(request.input, str) else request.input
     for item in items:
-        if item.type == "mcp_approval_response":
-            verdict = APPROVED if item.approve else DENIED
-            found.append(Message(role="user", content="yes" if item.approve else "no"))
+        if item.type == "mcp_approval_response":  # of several calls one denied denies them all
+            verdict = APPROVED if item.approve and verdict != DENIED else DENIED
         elif item.type == "message":
-            verdict = ""  # an answer to an earlier question
+            found += _spoken(verdict)  # decided in an earlier turn, said again
+            verdict = ""
             found.append(_message(item))
         elif item.type not in ("reasoning", "mcp_approval_request"):  # what we gave, given back
             raise InvalidInput(f"input of type {item.type!r} is not known: agents call their tools")
-    return tuple(found), verdict
+    return (*found, *_spoken(verdict)), verdict
+
+
+def _spoken(verdict: str) -> list[Message]:
+    """What a user would have said."""
+    return [Message(role="user", content="yes" if verdict == APPROVED else "no")] if verdict else []
 
 
 def _message(item: Item) -> Message:
@@ -294,18 +300,19 @@ class Building:
         return [*done, *self._finished(item)]
 
     def _ask(self, context: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The tool call to approve, where the question is about one."""
-        if APPROVAL not in context:
-            return []
-        wanted = _call_in(context[APPROVAL])
-        item = {
-            "id": str(wanted.get("id") or f"mcpr_{self._turn.turn_id}"),
-            "type": "mcp_approval_request",
-            "name": str(wanted.get("tool", "")),
-            "arguments": json.dumps(wanted.get("arguments", {})),
-            "server_label": self.outcome.agent,
-        }
-        return [self._item_event("response.output_item.added", item), *self._finished(item)]
+        """The tool calls to approve, where the question is about such."""
+        found = []
+        for number, wanted in enumerate(_calls_in(context.get(APPROVAL, ""))):
+            item = {
+                "id": str(wanted.get("id") or f"mcpr_{self._turn.turn_id}_{number}"),
+                "type": "mcp_approval_request",
+                "name": str(wanted.get("tool", "")),
+                "arguments": json.dumps(wanted.get("arguments", {})),
+                "server_label": self.outcome.agent,
+            }
+            added = self._item_event("response.output_item.added", item)
+            found += [added, *self._finished(item)]
+        return found
 
     def _finished(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         done = self._item_event("response.output_item.done", item)
@@ -327,12 +334,14 @@ class Building:
         return {"type": kind, "sequence_number": self._number, **more}
 
 
-def _call_in(approval: str) -> Mapping[str, Any]:
+def _calls_in(approval: str) -> list[Mapping[str, Any]]:
+    """The calls that the context of a question tells: one, or a list."""
     try:
         found = orjson.loads(approval)
     except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return []
+    calls = found if isinstance(found, list) else [found]
+    return [call for call in calls if isinstance(call, dict)]
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
