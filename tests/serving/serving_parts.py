@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from lmos import Agent, Context
 from lmos.arc.serving import Settings, app
@@ -19,10 +20,17 @@ KEY = "correct-horse-battery-staple"
 async def served(
     agents: Agent[Any, Any] | Sequence[Agent[Any, Any]], settings: Settings | None = None
 ) -> AsyncGenerator[str, None]:
-    """The base URL of the agents' application, with its lifespan, on loopback."""
+    """The base URL of the agents' application."""
+    async with serving_app(app(agents, settings)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving_app(made: ASGIApp) -> AsyncGenerator[str, None]:
+    """The base URL of the application, served with its lifespan on loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app(agents, settings), log_level="critical", lifespan="on")
+    config = uvicorn.Config(made, log_level="critical", lifespan="on")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
