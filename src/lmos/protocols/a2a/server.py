@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from lmos.model import TERMINAL, Description, Responder, Turn, TurnEvent
 from lmos.model.errors import InvalidInput, LmosError
@@ -46,8 +47,30 @@ def routes(
         Route(f"{base}/message:send", agent.send, methods=["POST"]),
         Route(f"{base}/message:stream", agent.stream, methods=["POST"]),
         Route(f"{base}/tasks/{{id}}:cancel", agent.cancel, methods=["POST"]),
+        *(Route(base + path, _Refused(name)) for path, name in _REFUSED.items()),
         Route(f"{base}/tasks/{{id}}", agent.task, methods=["GET"]),
     ]
+
+
+#: What HTTP+JSON has and we do not, by its path.
+_REFUSED = {
+    "/tasks": "ListTasks",
+    "/tasks/{id}:subscribe": "SubscribeToTask",
+    "/tasks/{id}/pushNotificationConfigs": "TaskPushNotificationConfig",
+    "/tasks/{id}/pushNotificationConfigs/{config}": "TaskPushNotificationConfig",
+    "/extendedAgentCard": "GetExtendedAgentCard",
+}
+
+
+class _Refused:
+    """Says that the operation is not offered, whichever method it is asked with."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = faults.rest_error(not_offered(self._name))
+        await response(scope, receive, send)
 
 
 class _Agent:
