@@ -34,9 +34,8 @@ async def serving_app(made: ASGIApp) -> AsyncGenerator[str, None]:
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    await server.lifespan.startup()
-    assert not server.lifespan.should_exit, "the application did not start"
     await server.startup([listener])
+    assert not server.should_exit, "the application did not start"
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

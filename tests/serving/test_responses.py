@@ -129,7 +129,11 @@ async def test_items_and_parts_of_the_input() -> None:
             "role": "user",
             "content": [
                 {"type": "input_text", "text": "what is this?"},
-                {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,aGk="},
+                {
+                    "type": "input_image",
+                    "detail": "auto",
+                    "image_url": "data:image/png;base64,aGk=",
+                },
                 {"type": "input_file", "file_url": "https://files.example/1.pdf"},
             ],
         },

@@ -21,7 +21,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lmos.arc.serving import health, mounts
 from lmos.arc.serving.settings import Settings
@@ -98,7 +99,7 @@ class _App:
         found += openai.routes(_Models(self._responders))
         found += [route for mounted in self._mounted for route in mounted.routes]
         if self._settings.metrics is not None:
-            found.append(Mount("/metrics", self._settings.metrics))
+            found.append(Route("/metrics", _Whole(self._settings.metrics)))
         return found
 
     def _agent_routes(self, name: str, agent: "AnyAgent") -> list[BaseRoute]:
@@ -189,6 +190,17 @@ class _App:
             self._services, address, auth=self._settings.auth, leaving=self._health.leaving
         ):
             yield
+
+
+class _Whole:
+    """An application of its own at one path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers."""
+        await self._app(scope, receive, send)
 
 
 class _Models:
