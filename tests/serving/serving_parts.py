@@ -47,14 +47,6 @@ async def serving_app(made: ASGIApp) -> AsyncGenerator[str, None]:
         await server.lifespan.shutdown()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 def talker(name: str = "talker", *replies: Any, **more: Any) -> Agent[Any, Any]:
     """Says what the script says."""
     script = ScriptedModel(*(replies or ("Hello there, friend.",)))

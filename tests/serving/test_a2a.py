@@ -30,7 +30,7 @@ from a2a.utils.errors import (
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Value
-from serving_parts import KEY, Knowing, free_port, payer, served, talker
+from serving_parts import KEY, Knowing, payer, served, talker
 
 from lmos import Agent, Context
 from lmos.arc.serving import Settings
@@ -59,7 +59,7 @@ async def client_of(url: str, binding: str, streaming: bool = True) -> AsyncGene
 async def asking(
     agent: Agent[Any, Any], binding: str, streaming: bool = True
 ) -> AsyncGenerator[Client, None]:
-    settings = Settings(grpc=f"127.0.0.1:{free_port()}" if binding == "GRPC" else "")
+    settings = Settings(grpc="127.0.0.1:0" if binding == "GRPC" else "")
     async with served(agent, settings) as url, client_of(url, binding, streaming) as client:
         yield client
 
@@ -193,7 +193,7 @@ async def test_what_is_not_there_and_not_offered_is_told_as_such(binding: str) -
 
 @everywhere
 async def test_several_agents_each_answer_for_themselves(binding: str) -> None:
-    settings = Settings(grpc=f"127.0.0.1:{free_port()}")
+    settings = Settings(grpc="127.0.0.1:0")
     agents = [talker("first", "I am the first."), talker("second", "I am the second.")]
     async with served(agents, settings) as url:
         for name in ("first", "second"):
@@ -207,7 +207,7 @@ async def test_several_agents_each_answer_for_themselves(binding: str) -> None:
 @everywhere
 async def test_credentials_count_in_every_transport(binding: str) -> None:
     knowing = Knowing()
-    settings = Settings(auth=Auth(keys=[KEY]), grpc=f"127.0.0.1:{free_port()}")
+    settings = Settings(auth=Auth(keys=[KEY]), grpc="127.0.0.1:0")
     async with served(knowing.agent, settings) as url, client_of(url, binding) as client:
         with pytest.raises(A2AError, match=r"401|UNAUTHENTICATED"):
             await ask(client, "x")
@@ -218,7 +218,7 @@ async def test_credentials_count_in_every_transport(binding: str) -> None:
 
 
 async def test_a_task_is_the_same_in_every_transport() -> None:
-    settings = Settings(grpc=f"127.0.0.1:{free_port()}")
+    settings = Settings(grpc="127.0.0.1:0")
     agent = payer()
     async with served(agent, settings) as url:
         async with client_of(url, "GRPC") as client:
@@ -233,7 +233,7 @@ async def test_a_task_is_the_same_in_every_transport() -> None:
 async def test_turns_travel_whole_over_grpc() -> None:
     """The extension: the turn comes as it is, and its events ride along."""
     knowing = Knowing()
-    settings = Settings(grpc=f"127.0.0.1:{free_port()}")
+    settings = Settings(grpc="127.0.0.1:0")
     uri = "urn:lmos:a2a:turn:1"
     turn = {
         "tenant": "acme",
@@ -250,6 +250,6 @@ async def test_turns_travel_whole_over_grpc() -> None:
     (ctx,) = knowing.contexts
     assert (ctx.tenant, ctx.channel, ctx.turn.conversation_id) == ("acme", "web", "c-5")
     assert dict(ctx.system) == {"a": "b"}
-    kinds = [MessageToDict(u)[u.WhichOneof("payload") == "status_update" and "statusUpdate"
-             or "artifactUpdate"]["metadata"][uri]["event"]["type"] for u in updates[1:]]  # fmt: skip
-    assert kinds[-2:] == ["message", "done"]
+    told = [MessageToDict(update) for update in updates[1:]]
+    events = [next(iter(update.values()))["metadata"][uri]["event"] for update in told]
+    assert [event["type"] for event in events][-2:] == ["message", "done"]

@@ -15,7 +15,7 @@ import pytest
 from a2a.client import ClientConfig, create_client
 from a2a.helpers import new_text_message
 from a2a.types import Role, SendMessageRequest
-from serving_parts import free_port, served
+from serving_parts import served
 
 from lmos import Agent
 from lmos.arc.serving import Settings
@@ -96,7 +96,7 @@ async def test_the_model_stops_within_100_ms(door: str, session: aiohttp.ClientS
 
 async def test_it_stops_over_grpc_too() -> None:
     slow = Slow()
-    settings = Settings(grpc=f"127.0.0.1:{free_port()}")
+    settings = Settings(grpc="127.0.0.1:0")
     config = ClientConfig(
         supported_protocol_bindings=["GRPC"], grpc_channel_factory=grpc.aio.insecure_channel
     )

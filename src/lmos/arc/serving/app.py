@@ -70,6 +70,7 @@ class _App:
         self._agents = agents
         self._settings = settings
         self._single = len(agents) == 1
+        self._grpc_port = 0
         self._responders = {n: auth.identified(a.respond) for n, a in agents.items()}
         self._services = {n: a2a.Service(r) for n, r in self._responders.items()}
         self._health = health.Health(tuple(agents.values()), settings.checks)
@@ -107,11 +108,11 @@ class _App:
             return agent.describe()
 
         prefix = self._prefix(name)
-        offer = a2a.Offer(
-            grpc_port=self._settings.grpc_port,
-            grpc_tenant="" if self._single else name,
-            schemes=self._settings.schemes,
-        )
+
+        def offer() -> a2a.Offer:
+            tenant = "" if self._single else name
+            return a2a.Offer(self._grpc_port, tenant, self._settings.schemes)
+
         return [
             *a2a.routes(self._services[name], described, prefix, offer),
             lmos_protocol.capabilities_route(described, prefix),
@@ -188,7 +189,7 @@ class _App:
 
         async with rpc.serving(
             self._services, address, auth=self._settings.auth, leaving=self._health.leaving
-        ):
+        ) as self._grpc_port:
             yield
 
 

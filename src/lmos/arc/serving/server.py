@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import uvicorn
 
 from lmos.arc.serving.app import app
 from lmos.arc.serving.settings import Settings
+from lmos.model.errors import LmosError
 from lmos.protocols import loop
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds that running turns get to finish when the process is asked to end.
 GRACE = 8
+#: Bytes of what a supervisor is told at once.
+DATAGRAM = 32_000
 #: Seconds between looks whether the process that started this one is still there.
 PARENT_EVERY = 1.0
 
@@ -44,16 +48,15 @@ def serve(
         timeout_graceful_shutdown=GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
-    names = ", ".join(agent.name for agent in served)
-    loop.run(_Server(config, names).serve(sockets))
+    loop.run(_Server(config, served).serve(sockets))
 
 
 class _Server(uvicorn.Server):
     """uvicorn that says when it is ready, and ends with the process that started it."""
 
-    def __init__(self, config: uvicorn.Config, name: str) -> None:
+    def __init__(self, config: uvicorn.Config, agents: "Sequence[AnyAgent]") -> None:
         super().__init__(config)
-        self._name = name
+        self._agents = agents
         self._parent = os.getppid()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -62,9 +65,16 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             return
         if address := os.environ.get("NOTIFY_SOCKET"):
-            notify(address)
+            self._reload_on_signal(address)
+            notify(address, **files(self._agents))
         else:
-            print(f"{self._name} at {_address(self, sockets)}, stop with Ctrl-C", flush=True)  # noqa: T201
+            names = ", ".join(agent.name for agent in self._agents)
+            print(f"{names} at {_address(self, sockets)}, stop with Ctrl-C", flush=True)  # noqa: T201
+
+    def _reload_on_signal(self, address: str) -> None:
+        """SIGHUP reads the use cases again, in the process as it runs."""
+        running = asyncio.get_running_loop()
+        running.add_signal_handler(signal.SIGHUP, lambda: notify(address, **reload(self._agents)))
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
@@ -89,12 +99,34 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def notify(address: str) -> None:
-    """Tells a supervisor that this process is ready, by systemd's protocol."""
+def notify(address: str, **more: str) -> None:
+    """Tells a supervisor that this process is ready, by systemd's protocol, and what more there is
+    to say, where a line break is sent as a carriage return.
+    """
     if address.startswith("@"):
         address = "\0" + address[1:]
+    lines = [f"{name}={value.replace(chr(10), chr(13))}" for name, value in more.items()]
+    text = "\n".join(["READY=1", *lines])
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.sendto(b"READY=1", address)
+        out.sendto(text.encode()[:DATAGRAM], address)
+
+
+def reload(agents: "Sequence[AnyAgent]") -> dict[str, str]:
+    """Reads the agents' use cases again, for turns to come; what to tell the supervisor of it. What
+    cannot be used changes nothing.
+    """
+    problems = []
+    for agent in agents:
+        try:
+            agent.reload()
+        except LmosError as error:
+            problems.append(str(error))
+    return {"STATUS": "\n".join(problems)} if problems else {}
+
+
+def files(agents: "Sequence[AnyAgent]") -> dict[str, str]:
+    """The files that `reload` reads, to tell the supervisor."""
+    return {"X_LMOS_FILES": "\n".join(agent._source for agent in agents if agent._source)}
 
 
 def _address(server: uvicorn.Server, sockets: list[socket.socket] | None) -> str:

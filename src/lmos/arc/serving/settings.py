@@ -32,7 +32,8 @@ class Settings:
 
     `auth` says who may ask; without it everybody may. `cors` lets pages of other origins ask.
     `metrics` is mounted at `/metrics`. `checks` are asked, by name, when somebody wants to know
-    whether the process is ready. `grpc` is the address of A2A over gRPC, as `host:port`.
+    whether the process is ready. `grpc` is the address of A2A over gRPC, as
+    `host:port`; port 0 picks one, and the cards tell which.
     """
 
     auth: Auth | None = None
@@ -45,9 +46,3 @@ class Settings:
     def schemes(self) -> tuple[str, ...]:
         """The kinds of credentials that are accepted."""
         return self.auth.schemes if self.auth else ()
-
-    @property
-    def grpc_port(self) -> int:
-        """The port of gRPC, 0 for none."""
-        port = self.grpc.rpartition(":")[2]
-        return int(port) if port.isdecimal() else 0

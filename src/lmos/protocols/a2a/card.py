@@ -35,6 +35,9 @@ class Offer:
     schemes: tuple[str, ...] = ()
 
 
+NOTHING = Offer()
+
+
 class Interface(Model):
     """A place where an agent answers, and how."""
 
@@ -110,7 +113,7 @@ class Card(Model):
 # --- ours -----------------------------------------------------------------------------------------
 
 
-def card_of(description: Description, base: str, offer: Offer = Offer()) -> dict[str, Any]:
+def card_of(description: Description, base: str, offer: Offer = NOTHING) -> dict[str, Any]:
     """The card, pointing at the description's URL or else at `base`."""
     return {
         "name": description.name,

@@ -28,7 +28,7 @@ def routes(
     responder: Responder | Service,
     description: Describing,
     prefix: str = "",
-    offer: Offer | None = None,
+    offer: Offer | Callable[[], Offer] = card.NOTHING,
 ) -> list[Route]:
     """The routes of an A2A agent below `prefix`: the card at `/.well-known/agent-card.json` (in the
     old form also at `/.well-known/agent.json`), and at `/a2a` JSON-RPC and HTTP+JSON.
@@ -38,7 +38,7 @@ def routes(
     what the card says of the server: gRPC, credentials.
     """
     service = responder if isinstance(responder, Service) else Service(responder)
-    agent = _Agent(service, description, offer or Offer())
+    agent = _Agent(service, description, offer)
     base = prefix + card.PATH
     return [
         Route(prefix + card.CARD, agent.card, methods=["GET"]),
@@ -76,7 +76,9 @@ class _Refused:
 class _Agent:
     """The endpoints."""
 
-    def __init__(self, service: Service, description: Describing, offer: Offer) -> None:
+    def __init__(
+        self, service: Service, description: Describing, offer: Offer | Callable[[], Offer]
+    ) -> None:
         self._service = service
         self._description = description
         self._offer = offer
@@ -92,7 +94,8 @@ class _Agent:
     def _card(self, request: Request) -> dict[str, Any]:
         found = self._description
         description = found if isinstance(found, Description) else found(request)
-        return card.card_of(description, card.base_of(request), self._offer)
+        offer = self._offer if isinstance(self._offer, Offer) else self._offer()
+        return card.card_of(description, card.base_of(request), offer)
 
     # --- JSON-RPC ------------------------------------------------------------------------------
 
