@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import yaml
 
@@ -21,6 +21,8 @@ from lmos.testing.scrubbing import Scrubber
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+
+    from lmos.testing.taping import TapedModel
 
 Mode = Literal["once", "replay", "record"]
 Data = dict[str, Any]
@@ -54,7 +56,8 @@ class Cassette:
         self._scrubber = Scrubber(secrets)
         self._scrub = scrub
         self._entries: list[Data] = [] if self.recording else self._read()
-        self._played: dict[int, int] = {}
+        self._played: set[int] = set()
+        self._models: list[TapedModel] = []
 
     def around(self, model: "str | Model") -> "Model":
         """The model as it is recorded or replayed. What a spec names is made only to record, so
@@ -62,7 +65,21 @@ class Cassette:
         """
         from lmos.testing.taping import TapedModel
 
-        return TapedModel(self, model)
+        taped = TapedModel(self, model)
+        self._models.append(taped)
+        return taped
+
+    async def close(self) -> None:
+        """Closes the connections of the models that were recorded. `async with` does it too."""
+        models, self._models = self._models, []
+        for model in models:
+            await model.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @property
     def requests(self) -> list[Data]:
@@ -85,7 +102,7 @@ class Cassette:
             self._missing(wanted)
         fresh = [n for n in places if n not in self._played]
         place = fresh[0] if fresh else places[-1]
-        self._played[place] = self._played.get(place, 0) + 1
+        self._played.add(place)
         return self._entries[place], place
 
     @property

@@ -7,7 +7,6 @@ directory of their own, and answer without a language model unless `--lmos-model
 pytest loads this module at every start: it imports nothing but pytest and the standard library.
 """
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -117,20 +116,23 @@ def _lmos_environment(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Has agents stopped in the event loop of the test that asked them."""
-    asking = getattr(item, "funcargs", {}).get("ask")
+    """Has agents stopped, and cassettes closed, in the event loop of the test that used them."""
+    given = getattr(item, "funcargs", {})
     test = getattr(item, "obj", None)
-    if asking is None or not inspect.iscoroutinefunction(test):
+    endings = [given[name].stop for name in ("ask",) if name in given]
+    endings += [given[name].close for name in ("cassette",) if name in given]
+    if not endings or not inspect.iscoroutinefunction(test):
         return
 
     @functools.wraps(test)
-    async def stopping(*arguments: Any, **given: Any) -> Any:
+    async def ending(*arguments: Any, **given: Any) -> Any:
         try:
             return await test(*arguments, **given)
         finally:
-            await asking.stop()
+            for end in endings:
+                await end()
 
-    item.obj = stopping  # type: ignore[attr-defined]
+    item.obj = ending  # type: ignore[attr-defined]
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
@@ -138,6 +140,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     test = pyfuncitem.obj
     if not (OURS & set(pyfuncitem.fixturenames)) or not inspect.iscoroutinefunction(test):
         return None
+    import asyncio
+
     names = pyfuncitem._fixtureinfo.argnames
     asyncio.run(test(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
@@ -173,6 +177,8 @@ class _Conversation(pytest.Item):
 
     def runtest(self) -> None:
         """Fails with what was not as expected."""
+        import asyncio
+
         from lmos.testing.conversations import agent_for, run_tests
 
         model = self.config.getoption("--lmos-model")

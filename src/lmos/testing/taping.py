@@ -66,6 +66,12 @@ class TapedModel(Model):
             raise errors.InvalidInput(f"{self._given} is no language model that can be recorded")
         return model
 
+    async def close(self) -> None:
+        """Closes the connections of a model that was made here."""
+        if isinstance(self._given, str) and "_model" in self.__dict__:
+            async with self._model:  # leaving it closes what it has opened
+                pass
+
     async def request(
         self,
         messages: list[ModelMessage],

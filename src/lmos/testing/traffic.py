@@ -149,8 +149,8 @@ def _part(part: ModelResponsePart) -> Data:
 def _arguments(part: ToolCallPart) -> Any:
     """The arguments; as text where they are no JSON."""
     try:
-        return part.args_as_dict()
-    except ValueError:
+        return part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
         return part.args
 
 

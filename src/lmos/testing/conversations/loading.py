@@ -61,9 +61,9 @@ def _inside(root: Path) -> Iterator[None]:
                 del os.environ["LMOS_STATE_DIR"]
             else:
                 os.environ["LMOS_STATE_DIR"] = state
-            for name in set(sys.modules) - before:
-                if _within(sys.modules[name], root):
-                    del sys.modules[name]
+            new = {name: sys.modules[name] for name in set(sys.modules) - before}
+            for name in [name for name, module in new.items() if _within(module, root)]:
+                del sys.modules[name]
 
 
 def _within(module: "ModuleType", root: Path) -> bool:

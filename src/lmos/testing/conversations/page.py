@@ -30,9 +30,9 @@ details.test { background: var(--card); border: 1px solid var(--line); border-ra
 details.test.pass { border-left-color: var(--pass); }
 details.test.fail { border-left-color: var(--fail); }
 details.test.partial { border-left-color: var(--partial); }
-summary { cursor: pointer; padding: .7rem 1rem; display: flex; gap: .8rem; align-items: baseline;
-  list-style: none; } summary::-webkit-details-marker { display: none; }
-summary .name { font-weight: 600; flex: 1; overflow-wrap: anywhere; }
+summary { cursor: pointer; padding: .7rem 1rem; display: flex; flex-wrap: wrap; gap: .2rem .8rem;
+  align-items: baseline;  list-style: none; } summary::-webkit-details-marker { display: none; }
+summary .name { font-weight: 600; flex: 1 1 14rem; overflow-wrap: anywhere; }
 .mark { min-width: 2.4rem; text-align: right; font-variant-numeric: tabular-nums;
   font-weight: 700; }
 .mark.pass, .verdict.pass { color: var(--pass); } .mark.fail, .verdict.fail { color: var(--fail); }
@@ -46,6 +46,8 @@ summary .name { font-weight: 600; flex: 1; overflow-wrap: anywhere; }
 .said { background: var(--user); margin-left: auto; } .answer { background: var(--said); }
 .error { border: 1px solid var(--fail); color: var(--fail); }
 table { border-collapse: collapse; margin: .3rem 0 1rem; width: 100%; font-size: .9rem; }
+td:last-child { width: 36%; }
+.variant:first-child { border-top: 0; padding-top: 0; margin-top: 0; }
 td { padding: .2rem .6rem .2rem 0; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; } td.mark { width: 3rem; padding-right: .8rem; }
 code { font: .85em ui-monospace, "DejaVu Sans Mono", monospace; }

@@ -25,7 +25,7 @@ async def run_tests(
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Report:
     """What comes of the tests. `model` answers in place of the agent's own; `on_outcome` is told
-    each outcome when it is there. The agent is stopped at the end.
+    each outcome when it is there. The agent is stopped at the end; one that cannot start raises.
     """
     marks = thresholds or Thresholds()
     checker = Checker(embedder(), judge, marks)
@@ -33,6 +33,7 @@ async def run_tests(
     asked = agent if model is None else agent.with_model(getattr(model, "model", model))
     outcomes = []
     try:
+        await asked.start()
         for test in tests:
             variants = tuple([await _had(test, n, asked, checker) for n in range(test.variants)])
             verdict = marks.verdict(min(variant.score for variant in variants))
