@@ -16,7 +16,9 @@ def run(folder: Path, test: str, *options: str, **environment: str) -> tuple[int
     """pytest's exit code and what it printed."""
     (folder / "bills.py").write_text(BILLING)
     (folder / "test_it.py").write_text(test)
-    known = {k: v for k, v in os.environ.items() if not k.startswith(("LMOS_", "PYTEST_"))}
+    # Bytecode may be written: reading pydantic-ai's sources again in each run takes seconds.
+    ignored = ("LMOS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    known = {k: v for k, v in os.environ.items() if not k.startswith(ignored)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
@@ -146,8 +148,6 @@ def test_cassettes_lie_beside_the_test(tmp_path: Path) -> None:
     assert code == 0, told
     assert (tmp_path / "cassettes" / "test_it" / "test_bill.yaml").exists()
     code, told = run(tmp_path, TAPED.format(count=0), "--cassettes=replay")
-    assert code == 0, told
-    code, told = run(tmp_path, TAPED.format(count=2), "--cassettes=record")
     assert code == 0, told
 
 
