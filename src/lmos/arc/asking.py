@@ -133,8 +133,8 @@ def _pause(error: Exception, attempt: int) -> float:
     asked = getattr(error, "retry_after", None)
     if asked is not None:
         return min(float(asked), LONGEST_WAIT)
-    longest = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT)
-    return longest * (0.5 + random.random() / 2)  # noqa: S311
+    longest = min(FIRST_WAIT * float(2 ** (attempt - 1)), LONGEST_WAIT)
+    return longest * (0.5 + random.random() / 2)
 
 
 def history_of(prompt: str, messages: Sequence[Any]) -> "list[ModelMessage]":

@@ -233,11 +233,11 @@ async def handing_over(
         turn = turn.but(messages=(*turn.messages[:-1], *said, turn.messages[-1]), agent=None)
 
 
-async def asked(agent: Answering, turn: Turn) -> tuple[Message, Usage]:
+async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message, Usage]:
     """What the agent answers to the turn, as one message, and what that took. A question counts as
-    an answer; `AgentFailed` when it hands over or calls itself by way of others.
+    an answer; `AgentFailed` when it hands over, or is asked by itself by way of others.
     """
-    calling = _CALLING.get()
+    calling = _CALLING.get() or ((caller,) if caller else ())
     if agent.name in calling or len(calling) >= LIMIT:
         circle = " -> ".join([*calling, agent.name])
         raise errors.AgentFailed(f"the agents call each other in circles: {circle}")

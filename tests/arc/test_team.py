@@ -1,0 +1,134 @@
+"""Agents together: handovers, chains, calls, remote ones."""
+
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from lmos import Agent, Context
+from lmos.arc import Chain, HandOver, Team
+from lmos.arc.result import Result, collected
+from lmos.llm import Call, ScriptedModel
+from lmos.model import Message, Responder, StatusUpdate, ToolResult, Turn, errors
+from lmos.model.grammar import checked
+
+
+def agent(name: str, *replies: Any, to: str = "", **more: Any) -> Agent:
+    """An agent that says its replies, or hands over."""
+    made = Agent(name=name, model=ScriptedModel(*replies).model, **more)
+    if to:
+
+        @made.input_filter
+        def away(ctx: Context, text: str) -> str:
+            raise HandOver(to)
+
+    return made
+
+
+async def ask(responder: Responder, *texts: str, **more: Any) -> Result[str]:
+    messages = tuple(Message(role="user", content=text) for text in texts)
+    turn = Turn(**{"conversation_id": "c", "turn_id": "t", "messages": messages, **more})
+    async with aclosing(checked(responder)(turn)) as events:
+        return collected([event async for event in events])
+
+
+async def test_a_team_hands_over_stays_and_can_be_told_whom_to_ask() -> None:
+    team = Team("team", [agent("front", to="billing"), agent("billing", "42 EUR.")])
+    first = await ask(team.respond, "my bill")
+    assert first.text == "42 EUR."
+    assert "handed over to billing" in [e.text for e in first.events if isinstance(e, StatusUpdate)]
+    again = await ask(team.respond, "and before?")
+    assert not [e for e in again.events if isinstance(e, StatusUpdate)]
+    with pytest.raises(errors.AgentNotFound, match="no agent 'nobody'; it has front, billing"):
+        await ask(team.respond, "hi", agent="nobody")
+
+
+async def test_a_stranger_is_for_whoever_asked_and_circles_are_refused() -> None:
+    team = Team("team", [agent("front", to="stranger")])
+    assert (await ask(team.respond, "hi")).handover == "stranger"
+    circle = Team("team", [agent("a", to="b"), agent("b", to="a")])
+    with pytest.raises(errors.AgentFailed, match="in circles: a -> b -> a"):
+        await ask(circle.respond, "hi")
+    long = Team("team", [agent(f"a{i}", to=f"a{i + 1}") for i in range(9)], limit=3)
+    with pytest.raises(errors.AgentFailed, match="in circles: a0 -> a1 -> a2 -> a3 -> a4"):
+        await ask(long.respond, "hi")
+
+
+async def test_an_agent_hands_over_to_its_own_agents() -> None:
+    front = agent("front", to="billing", agents=[agent("billing", "42 EUR.")])
+    result = await front.run("my bill")
+    assert result.text == "42 EUR."
+
+
+async def test_a_chain_reads_what_was_said_before_and_fails_over_once() -> None:
+    script = ScriptedModel("in English: my bill")
+    first = Agent(name="translate", model=script.model)
+    second = ScriptedModel("42 EUR.")
+    chain = Chain("both", [first, Agent(name="billing", model=second.model)])
+    result = await ask(chain.respond, "meine Rechnung")
+    assert result.text == "42 EUR."
+    assert result.usage.requests == 2
+    assert "in English: my bill" in str(second.requests[0])
+
+    broken = Agent(name="broken", model="direct")
+    broken.input_filter(lambda ctx, text: _fail())
+    for order in ([broken, first], [first, broken]):
+        chain = Chain("both", order, on_failure=agent("human", "A colleague will call."))
+        assert (await ask(chain.respond, "hi")).text == "A colleague will call."
+        with pytest.raises(errors.AgentFailed, match="broken in the chain both"):
+            await ask(Chain("both", order).respond, "hi")
+        chain = Chain("both", order, on_failure=broken)
+        with pytest.raises(errors.AgentFailed, match="out of order"):
+            await ask(chain.respond, "hi")
+
+
+def _fail() -> str:
+    raise errors.AgentFailed("out of order")
+
+
+async def test_agents_call_each_other_but_not_in_circles() -> None:
+    caller = agent("caller", Call("look"), "done", agents=[agent("other", "from the other")])
+
+    @caller.tool
+    async def look(ctx: Context) -> str:
+        """Looks."""
+        return await ctx.call_agent("other", "hello")
+
+    result = await caller.run("hi")
+    assert [e.result for e in result.events if isinstance(e, ToolResult)] == ["from the other"]
+    assert result.usage.requests == 3
+
+    me = agent("me", Call("loop"), "done")
+
+    @me.tool
+    async def loop(ctx: Context) -> str:
+        """Calls itself."""
+        return await ctx.call_agent(me, "hello")
+
+    failed = [e.error for e in (await me.run("hi")).events if isinstance(e, ToolResult)]
+    assert "in circles: me -> me" in str(failed)
+    result = await agent("lonely", Call("x"), "y").run("hi")
+    assert "there is no tool 'x'" in str(result.events)
+
+
+class Sum(BaseModel):
+    a: int
+    b: int
+
+
+async def test_a_typed_agent_is_a_tool_of_another() -> None:
+    adder = Agent(
+        name="adder",
+        description="Adds two numbers.",
+        model=ScriptedModel(Call("final_answer", {"value": 5})).model,
+        input=Sum,
+        output=int,
+    )
+    script = ScriptedModel(Call("adder", {"request": {"a": 2, "b": 3}}), "It is 5.")
+    main = Agent(name="main", model=script.model, tools=[adder])
+    result = await main.run("2+3?")
+    assert result.text == "It is 5."
+    assert [e.result for e in result.events if isinstance(e, ToolResult)] == ["5"]
+    assert main.tools["adder"].description == "Adds two numbers."
+    assert "Sum" in str(main.tools["adder"].schema)
