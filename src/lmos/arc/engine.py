@@ -53,6 +53,17 @@ class Engine:
         self._chooser: Chooser | None = None
         self._state: State | None = None
 
+    def of(self, agent: "Agent[Any, Any]", models: Sequence[Any]) -> "Engine":
+        """The same for a copy of the agent, with other models and nothing opened yet."""
+        return Engine(
+            agent,
+            models=models,
+            settings=self._settings,
+            budget=self._budget,
+            tools=self._tools,
+            memory=self._memory,
+        )
+
     # --- for a turn -------------------------------------------------------------------------------
 
     def context(self, turn: Turn, deps: Dependencies, told: Told) -> Context:
