@@ -18,6 +18,7 @@ from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
+from lmos.arc.memory import MemorySettings
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
@@ -33,6 +34,7 @@ from lmos.model import (
     Message,
     Responder,
     Started,
+    State,
     Turn,
     TurnEvent,
     User,
@@ -65,10 +67,11 @@ class Agent(Generic[In, Out]):
     is read and followed as the original ARC does. `model` is a spec
     (`auto`, `direct`, `provider:model`) or a pydantic-ai model; `fallback_models` are asked when it
     does not answer. `memory` is where conversations are kept: `memory`, `sqlite`, `sqlite:PATH`,
-    `redis://...`, `postgresql://...`. `deps` are things that tools ask for by their type; those
-    that are async context managers are open while the agent runs. `input` and `output` are the
-    types of requests and answers, text by default; `Agent[Question, Reply](...)` says the same.
-    `agents` are others, by name, that it may call or hand over to.
+    `redis://...`, `postgresql://...`, or `MemorySettings` for more. `deps` are things that tools
+    ask for by their type; those that are async context managers are open while the agent runs.
+    `input` and `output` are the types of requests and answers, text by default;
+    `Agent[Question, Reply](...)` says the same. `agents` are others, by name, that it may call or
+    hand over to.
 
     `instructions`, `model`, `settings` (pydantic-ai's) and `tools` may be functions of the context,
     and are asked each turn then. Capabilities come from the use cases unless they are given.
@@ -95,7 +98,7 @@ class Agent(Generic[In, Out]):
         settings: "Mapping[str, Any] | Callable[[Context], Any] | None" = None,
         budget: Budget | None = None,
         limit: RateLimit | None = None,
-        memory: str = "memory",
+        memory: "str | State | MemorySettings" = "memory",
         input_filters: Sequence[Filter] = (),
         output_filters: Sequence[Filter] = (),
         activate_on_features: Sequence[str] = (),

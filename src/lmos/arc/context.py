@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
+from lmos.arc.memory import Memory
 from lmos.model import (
     AnonymizationEntity,
     Message,
@@ -16,7 +17,6 @@ from lmos.model import (
     User,
     errors,
 )
-from lmos.state import key_of
 
 if TYPE_CHECKING:
     from lmos.arc.adl import Line
@@ -58,37 +58,6 @@ class Dependencies:
             f"the agent has no {type_.__name__}; it has {there}. "
             f"Give it one: Agent(..., deps=[{type_.__name__}(...)])"
         )
-
-
-class Memory:
-    """Values that an agent keeps for a conversation or for a user, across turns."""
-
-    def __init__(self, state: State, turn: Turn, agent: str) -> None:
-        self._state = state
-        self._turn = turn
-        self._agent = agent
-
-    async def get(self, name: str, default: Any = None, *, scope: str = "conversation") -> Any:
-        """The value kept under the name."""
-        found = await self._state.get(self._key(name, scope))
-        return found[0] if found else default
-
-    async def put(self, name: str, value: Any, *, scope: str = "conversation") -> None:
-        """Keeps JSON data under the name; None forgets it."""
-        if value is None:
-            await self._state.delete(self._key(name, scope))
-        else:
-            await self._state.put(self._key(name, scope), value)
-
-    def _key(self, name: str, scope: str) -> str:
-        turn = self._turn
-        if scope == "user":
-            if not turn.user.id:
-                raise errors.InvalidInput("memory of a user needs to know who the user is")
-            turn = turn.but(channel="", conversation_id=f"user:{turn.user.id}")
-        elif scope != "conversation":
-            raise errors.InvalidInput(f"scope {scope!r} is not conversation or user")
-        return key_of(f"memory/{self._agent}", turn) + f"/{name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,8 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
-import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
@@ -14,12 +12,13 @@ from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
 from lmos.arc.loop import Loop, Toolbox
+from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
 from lmos.arc.running import Told, valued
 from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import Message, State, Turn, errors
-from lmos.state import History, MemoryState, open_state
+from lmos.state import History
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -38,14 +37,15 @@ class Engine:
         settings: Any,
         budget: Budget,
         tools: Any,
-        memory: str,
+        memory: str | State | MemorySettings,
     ) -> None:
         self._agent = agent
         self._given, *self._fallbacks = models
         self._settings = settings
         self._budget = budget
         self._tools = tools
-        self._memory = memory
+        self._memory = MemorySettings.of(memory)
+        self._history: History | None = None
         self._choices: dict[Any, ModelChoice] = {}
         self._models: Models | None = None
         self._toolbox: Toolbox | None = None
@@ -115,13 +115,15 @@ class Engine:
     def state(self) -> State:
         """Where conversations and memory are kept."""
         if self._state is None:
-            self._state = _opened(self._memory, self._agent.name)
+            self._state = self._memory.open(self._agent.name)
         return self._state
 
     @property
     def history(self) -> History:
         """The conversations."""
-        return History(self.state)
+        if self._history is None:
+            self._history = self._memory.history(self.state, self._agent.name)
+        return self._history
 
     @property
     def choice(self) -> ModelChoice:
@@ -196,8 +198,11 @@ class Engine:
 
     async def close(self) -> None:
         """Closes what was opened."""
+        history, self._history = self._history, None
+        if history is not None:
+            await history.settled()
         state, self._state = self._state, None
-        if state is not None:
+        if state is not None and state is not self._memory.state:
             await state.close()
 
     def forget(self) -> None:
@@ -221,10 +226,3 @@ def given(model: "Model") -> ModelChoice:
 def _varies(spec: Any) -> bool:
     """Whether a model is chosen each turn by a function."""
     return callable(spec) and not hasattr(spec, "request")
-
-
-def _opened(spec: str, name: str) -> State:
-    if spec == "memory":
-        return MemoryState()
-    directory = Path(os.environ.get("LMOS_STATE_DIR") or ".lmos/state")
-    return open_state(spec, directory, name)

@@ -31,6 +31,7 @@ from lmos.model import (
     Usage,
     errors,
 )
+from lmos.state import Past
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
@@ -43,6 +44,7 @@ class AgentTurn:
         self._agent = agent
         self._ctx = ctx
         self._history = agent.engine.history
+        self._past = Past()
         self._out = Outgoing(ctx, ())
         self._spoken = Spoken()
         self._reply = Reply()
@@ -51,7 +53,8 @@ class AgentTurn:
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """The turn, run until it ends one way or another."""
         ctx = self._ctx
-        ctx.turn = await self._history.recall(ctx.turn)
+        self._past = await self._history.past(ctx.turn)
+        ctx.turn = self._past.before(ctx.turn)
         asked = ctx.turn
         while True:
             signal: Signal
@@ -168,7 +171,7 @@ class AgentTurn:
         context = {**self._ctx.output, **reply.context}
         if self._ctx.use_case:
             context["useCase"] = self._ctx.use_case
-        await self._history.remember(self._ctx.turn, [message])
+        await self._history.remember(self._ctx.turn, [message], past=self._past)
         if self._guide:
             await self._guide.keep()
         if reply.question:
@@ -187,7 +190,7 @@ class AgentTurn:
         text = f"\n\n{signal.text}" if self._out.text else signal.text
         yield TextDelta(text=text)
         message = self._message(self._out.text + text)
-        await self._history.remember(ctx.turn, [message])
+        await self._history.remember(ctx.turn, [message], past=self._past)
         if isinstance(signal, Ask):
             yield InputRequired(message=message, context={**ctx.output, **signal.context})
             return
