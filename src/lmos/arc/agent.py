@@ -218,6 +218,11 @@ class Agent(Generic[In, Out]):
     # --- what it is -------------------------------------------------------------------------------
 
     @property
+    def dependencies(self) -> Dependencies:
+        """What its tools may ask for."""
+        return self._deps
+
+    @property
     def use_cases(self) -> tuple[UseCase, ...]:
         """The use cases of its ADL."""
         return tuple(case for case in self._document.use_cases if not case.sub)

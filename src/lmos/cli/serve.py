@@ -52,6 +52,7 @@ _OWN = ("targets", "host", "port", "fd", "reload")
     help="Claim with the user's id; '' for none.",
 )
 @click.option("--cors-origin", metavar="ORIGIN", multiple=True, help="Page that may ask, or *.")
+@click.option("--dev", is_flag=True, help="Open tools, events and the check of use cases to all.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -95,6 +96,9 @@ def _given(ctx: click.Context) -> list[str]:
         if name in _OWN or ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
             continue
         value = ctx.params[name]
+        if getattr(param, "is_flag", False):
+            found.append(param.opts[0])
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             found += [param.opts[0], str(one)]
     return found
@@ -109,6 +113,7 @@ def settings(
     api_key_env: Sequence[str] = (),
     cors_origin: Sequence[str] = (),
     user_claim: str = "sub",
+    dev: bool = False,
     **tokens: Any,
 ) -> "Settings":
     """How to serve, from the options. `InvalidInput` names the option that cannot be used."""
@@ -119,6 +124,7 @@ def settings(
         auth=_auth(api_key_env, user_claim, tokens),
         cors=Cors(origins=tuple(cors_origin)) if cors_origin else None,
         grpc=address or "",
+        dev=dev,
     )
 
 
