@@ -21,7 +21,8 @@ from lmos.protocols import lmos as lmos_protocol
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
 
-#: Seconds that running turns get to finish when the process is asked to end.
+#: Seconds that running turns get to finish when the process is asked to end; one that is supervised
+#: leaves it to its supervisor to lose patience, who knows whether it is replaced or no more needed.
 GRACE = 8
 #: Seconds between looks whether the process that started this one is still there.
 PARENT_EVERY = 1.0
@@ -58,7 +59,7 @@ def app(agent: "Agent") -> Starlette:
 
 
 def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
-    """Serves until SIGINT or SIGTERM; then running turns finish, for `GRACE` seconds at most."""
+    """Serves until SIGINT or SIGTERM; then running turns finish, see `GRACE`."""
     agent.check()
     config = uvicorn.Config(
         app(agent),
@@ -66,7 +67,7 @@ def serve(agent: "Agent", host: str, port: int, fd: int | None) -> None:
         port=port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=None if _supervised() else GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
     loop.run(_Server(config, agent.name).serve(sockets))
@@ -85,14 +86,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
-        if address := os.environ.get("NOTIFY_SOCKET"):
-            notify(address)
+        if _supervised():
+            notify(os.environ["NOTIFY_SOCKET"])
         else:
             print(f"{self._name} at {_address(self, sockets)}, stop with Ctrl-C", flush=True)  # noqa: T201
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
-        if "NOTIFY_SOCKET" not in os.environ:
+        if not _supervised():
             await super().main_loop()
             return
         watch = asyncio.create_task(self._watch_parent())
@@ -105,7 +106,12 @@ class _Server(uvicorn.Server):
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:  # noqa: ASYNC110  (nobody tells when a parent dies)
             await asyncio.sleep(PARENT_EVERY)
+        self.config.timeout_graceful_shutdown = GRACE
         self.should_exit = True
+
+
+def _supervised() -> bool:
+    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(address: str) -> None:
