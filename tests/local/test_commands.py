@@ -1,7 +1,10 @@
 """What the commands say when what answers them is not well."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -65,3 +68,20 @@ async def test_an_answer_that_breaks_off_is_an_error(capsys: pytest.CaptureFixtu
 async def test_what_is_no_platform_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     found = await told(capsys, path="/apis/lmos.eclipse/v1/agents")
     assert "is no platform: /apis/lmos.eclipse/v1/agents is not JSON" in found
+
+
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "from lmos import Agent\none = Agent(name='one-agent', use_cases='', model='direct')\n"
+    )
+    with listen() as taken:
+        port = taken.getsockname()[1]
+        ran = subprocess.run(
+            [sys.executable, "-m", "lmos", "serve", "one", "--port", str(port)],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use;"
+        " choose another with --host and --port\n"
+    )

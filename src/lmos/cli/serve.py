@@ -23,10 +23,18 @@ def command(target: str, host: str, port: int, fd: int | None) -> None:
     from lmos.model import LmosError
 
     try:
-        load(target).serve(host, port, fd)
+        agent = load(target)
+        agent.serve(host, port, _listening(host, port) if fd is None else fd)
     except LmosError as error:
         click.echo(error.message, err=True)
         sys.exit(1)
+
+
+def _listening(host: str, port: int) -> int:
+    """A listening socket's number; `InvalidInput` where the address is taken."""
+    from lmos.local.server import claim
+
+    return claim(host, port).detach()
 
 
 def load(target: str) -> "Agent":
