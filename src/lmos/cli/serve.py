@@ -76,10 +76,18 @@ def command(
         from lmos.arc.serving import serve
 
         agents = [load(target) for target in targets]
+        fd = _listening(host, port) if fd is None else fd
         serve(agents, host, port, fd, settings(**options))
     except LmosError as error:
         click.echo(error.message, err=True)
         sys.exit(1)
+
+
+def _listening(host: str, port: int) -> int:
+    """A listening socket's number; `InvalidInput` where the address is taken."""
+    from lmos.local.server import claim
+
+    return claim(host, port).detach()
 
 
 def _serve_reloading(ctx: click.Context, targets: Sequence[str], host: str, port: int) -> None:
@@ -178,7 +186,7 @@ def _variable(name: str) -> str:
 
 
 def load(target: str) -> "Agent[Any, Any]":
-    """The agent that `module:name` means. Ends the process with `file:line: message` when the
+    """The agent that `module:name` means. Raises `InvalidInput` with `file:line: message` when the
     module cannot be imported.
     """
     from lmos.arc import Agent
