@@ -46,4 +46,3 @@ def test_its_commands_are_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in lines:
         context = command.make_context("serve", shlex.split(line))
         assert context.params["targets"]
-
