@@ -115,7 +115,7 @@ def test_steps_and_regular_expressions_are_conditions() -> None:
         ("### UseCase: a\n#### Solution\n<regex:(>x", "the regular expression is wrong"),
         ("### UseCase: a\n#### Solution\nx", "1:1: use case a has no Description"),
         ("### UseCase: a\n#### Description\nx", "1:1: use case a has no Solution"),
-        ("### UseCase: a\n### UseCase: a\n", "2:1: use case a is already in line 1"),
+        ("### UseCase: a\n### UseCase: a\n", "2:14: use case a is already in line 1"),
         ("### UseCase: a\nstray\n", "2:1: text outside a section"),
         ("### UseCase a\n", "1:5: a colon is missing; write it as: ### UseCase: a"),
         ("a letter", "1:1: there is no use case"),
@@ -183,7 +183,7 @@ def test_what_a_model_reads_has_only_what_holds() -> None:
     assert "private portal" not in text
     assert "internal note" not in text
     assert "# no heading, @no_tool()" in text
-    assert "Call get_invoice and share the link (get_link)." in text
+    assert "Call get_invoice and share the link (get_link [must be called])." in text
     assert "find_invoice" not in rendered(parse(EXAMPLE).use_cases, Facts(frozenset({"guest"})))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
+from lmos.arc.memory import Memory
 from lmos.model import (
     AnonymizationEntity,
     Message,
@@ -16,9 +17,10 @@ from lmos.model import (
     User,
     errors,
 )
-from lmos.state import key_of
 
 if TYPE_CHECKING:
+    from lmos.arc.adl import Line
+    from lmos.arc.filters.disguise import Disguise
     from lmos.arc.running import Wanted
     from lmos.arc.signals import Retry
 
@@ -58,37 +60,6 @@ class Dependencies:
         )
 
 
-class Memory:
-    """Values that an agent keeps for a conversation or for a user, across turns."""
-
-    def __init__(self, state: State, turn: Turn, agent: str) -> None:
-        self._state = state
-        self._turn = turn
-        self._agent = agent
-
-    async def get(self, name: str, default: Any = None, *, scope: str = "conversation") -> Any:
-        """The value kept under the name."""
-        found = await self._state.get(self._key(name, scope))
-        return found[0] if found else default
-
-    async def put(self, name: str, value: Any, *, scope: str = "conversation") -> None:
-        """Keeps JSON data under the name; None forgets it."""
-        if value is None:
-            await self._state.delete(self._key(name, scope))
-        else:
-            await self._state.put(self._key(name, scope), value)
-
-    def _key(self, name: str, scope: str) -> str:
-        turn = self._turn
-        if scope == "user":
-            if not turn.user.id:
-                raise errors.InvalidInput("memory of a user needs to know who the user is")
-            turn = turn.but(channel="", conversation_id=f"user:{turn.user.id}")
-        elif scope != "conversation":
-            raise errors.InvalidInput(f"scope {scope!r} is not conversation or user")
-        return key_of(f"memory/{self._agent}", turn) + f"/{name}"
-
-
 @dataclass(frozen=True, slots=True)
 class Datum:
     """A text that the model was shown in this turn: where it is from, and what it says."""
@@ -108,6 +79,10 @@ class Services(Protocol):
 
     async def call_agent(self, ctx: "Context", agent: Any, text: str) -> Any:
         """Another agent's answer."""
+        ...
+
+    async def has_model(self, ctx: "Context") -> bool:
+        """Whether a language model answers the turn."""
         ...
 
 
@@ -135,10 +110,14 @@ class Context:
         self.data: list[Datum] = []
         #: What was taken out of the text, the caller's first; goes back with the answer.
         self.entities: list[AnonymizationEntity] = list(turn.anonymization_entities)
+        #: Hides private values from the model, where a filter has set it.
+        self.disguise: Disguise | None = None
         #: The calls of tools so far.
         self.calls: list[Wanted] = []
         #: The use case that is followed, once it is known.
         self.use_case = ""
+        #: The lines that hold of its solution in this turn.
+        self.solution: list[Line] = []
         #: Why the turn is run again, where it is.
         self.retry: Retry | None = None
         #: The request of an agent that declares its type, checked.
@@ -211,6 +190,10 @@ class Context:
         """
         found: str = await self._service.call_agent(self, agent, text)
         return found
+
+    async def has_model(self) -> bool:
+        """Whether a language model answers the turn; none does in direct mode."""
+        return self._services is not None and await self._services.has_model(self)
 
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""

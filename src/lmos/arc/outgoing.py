@@ -4,7 +4,7 @@ Without filters every piece goes out as it comes. Filters that read sentences le
 one that must read the whole answer holds it back until the end.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from lmos.arc.context import Context
@@ -33,26 +33,25 @@ class Outgoing:
         if filters and all(window_of(f) == "sentence" for f in filters):
             self._window = SentenceWindow()
 
-    async def take(self, piece: str) -> AsyncGenerator[TextDelta, None]:
+    async def take(self, piece: str) -> list[TextDelta]:
         """What may go out now that the piece has come."""
         if not self._filters:
-            yield self._out(piece)
-        elif self._window is None:
+            return [self._out(piece)] if piece else []
+        if self._window is None:
             self._held.append(piece)
-        else:
-            for sentence in self._window.feed(piece):
-                if text := await self._filtered(sentence):
-                    yield self._out(text)
+            return []
+        return await self._each(self._window.feed(piece))
 
-    async def end(self) -> AsyncGenerator[TextDelta, None]:
+    async def end(self) -> list[TextDelta]:
         """What was held back, now that nothing more comes."""
         if self._window is not None:
-            for sentence in self._window.flush():
-                if text := await self._filtered(sentence):
-                    yield self._out(text)
-        elif self._filters:
-            for sentence in sentences(await self._filtered("".join(self._held))):
-                yield self._out(sentence)
+            return await self._each(self._window.flush())
+        held, self._held = "".join(self._held), []
+        return [self._out(s) for s in sentences(await self._filtered(held))]
+
+    async def _each(self, pieces: list[str]) -> list[TextDelta]:
+        filtered = [await self._filtered(piece) for piece in pieces]
+        return [self._out(text) for text in filtered if text]
 
     async def _filtered(self, text: str) -> str:
         for function in self._filters:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -77,7 +77,8 @@ def command(
         agents = [load(target) for target in targets]
         serve(agents, host, port, fd, settings(**options))
     except LmosError as error:
-        _end(error.message)
+        click.echo(error.message, err=True)
+        sys.exit(1)
 
 
 def _serve_reloading(ctx: click.Context, targets: Sequence[str], host: str, port: int) -> None:
@@ -175,6 +176,7 @@ def load(target: str) -> "Agent[Any, Any]":
     module cannot be imported.
     """
     from lmos.arc import Agent
+    from lmos.model.errors import InvalidInput
 
     module_name, _, name = target.partition(":")
     if str(Path.cwd()) not in sys.path:
@@ -182,16 +184,20 @@ def load(target: str) -> "Agent[Any, Any]":
     try:
         module = importlib.import_module(module_name)
     except SyntaxError as error:
-        _end(f"{error.filename}:{error.lineno}: {error.msg}")
+        raise InvalidInput(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:
-        _end(f"{_place(error)}{type(error).__name__}: {error}")
+        raise InvalidInput(f"{_place(error)}{type(error).__name__}: {error}") from error
     found = {k: v for k, v in vars(module).items() if isinstance(v, Agent)}
     if name:
         if name not in found:
-            _end(f"{_file(module)}: there is no agent {name!r}; there is {_list(found)}")
+            raise InvalidInput(
+                f"{_file(module)}: there is no agent {name!r}; there is {_list(found)}"
+            )
         return found[name]
     if len(set(map(id, found.values()))) != 1:
-        _end(f"{_file(module)}: name one agent as {module_name}:NAME; there is {_list(found)}")
+        raise InvalidInput(
+            f"{_file(module)}: name one agent as {module_name}:NAME; there is {_list(found)}"
+        )
     return next(iter(found.values()))
 
 
@@ -209,8 +215,3 @@ def _file(module: ModuleType) -> str:
 
 def _list(found: "dict[str, Agent[Any, Any]]") -> str:
     return ", ".join(found) or "none"
-
-
-def _end(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(1)

@@ -1,22 +1,137 @@
-"""Checking a document against the agent that it is for: tools that are not there, replies that
-cannot be filled.
+"""What of a document cannot be as it stands: among its own use cases, and against the agent that it
+is for. Each check gives diagnostics and takes time in proportion to the document.
 """
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from lmos.arc.adl import mustache
-from lmos.arc.adl.ast import Diagnostic, Document, Line
+from lmos.arc.adl.ast import (
+    Block,
+    Condition,
+    Diagnostic,
+    Document,
+    Fence,
+    Line,
+    Option,
+    Part,
+    UseCase,
+    parts_of,
+    tools_of,
+)
+from lmos.arc.adl.meant import Meant
+from lmos.arc.adl.runners import RUNNERS
+
+#: What to do about an example that two use cases have.
+REUSED = "keep it where it belongs, so that it leads to one use case"
+#: Names that are conditions everywhere.
+ALWAYS_KNOWN = ("sometimes",)
+#: Different conditions of two headers up to which it is worked out whether both can hold.
+_WORKED_OUT = 10
+#: Use cases of one id, or with one example, that another one is compared with.
+_COMPARED = 20
+
+
+# --- within the document --------------------------------------------------------------------------
+
+
+def check_ids(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
+    """A diagnostic for every use case whose id another one has, unless their headers cannot both
+    hold. A warning where each has a condition that the other does not have.
+    """
+    before: dict[str, list[UseCase]] = {}
+    for case in cases:
+        others = before.setdefault(case.id, [])
+        for other in others[:_COMPARED]:
+            if not exclusive(case.conditions, other.conditions):
+                yield _same_id(case, other)
+                break
+        others.append(case)
+
+
+def _same_id(case: UseCase, other: UseCase) -> Diagnostic:
+    message = f"use case {case.id} is already in line {other.line}"
+    a, b = set(case.conditions), set(other.conditions)
+    if a <= b or b <= a:
+        fix = "rename one, or give both conditions that exclude each other"
+        return Diagnostic(case.line, case.column, message, fix, "duplicate-id")
+    return Diagnostic(
+        case.line,
+        case.column,
+        f"{message} and both can hold",
+        "add !name to one of the headers if they should exclude each other",
+        "duplicate-id",
+        "warning",
+    )
+
+
+def check_examples(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
+    """A diagnostic for every example that another use case has too, unless their headers cannot
+    both hold.
+    """
+    before: dict[str, list[tuple[UseCase, int]]] = {}
+    for case in cases:
+        for example, line in zip(case.examples, case.example_lines, strict=True):
+            others = before.setdefault(" ".join(example.casefold().split()).rstrip(".!?"), [])
+            for other, number in others[:_COMPARED]:
+                if other.id != case.id and not exclusive(case.conditions, other.conditions):
+                    message = f"{_short(example)} is an example of {other.id} too, in line {number}"
+                    yield Diagnostic(line, 1, message, REUSED, "reused-example")
+                    break
+            others.append((case, line))
+
+
+def exclusive(one: Sequence[Condition], other: Sequence[Condition]) -> bool:
+    """Whether the conditions cannot all hold at once, as far as that can be worked out."""
+    both = (*one, *other)
+    if not one or not other:
+        return False
+    atoms = list(dict.fromkeys(atom for condition in both for atom in _atoms(condition)))
+    if len(atoms) > _WORKED_OUT:
+        return False
+    for truth in itertools.product((False, True), repeat=len(atoms)):
+        held = dict(zip(atoms, truth, strict=True))
+        steps = {atom.step for atom, true in held.items() if true and atom.kind == "step"}
+        if len(steps) <= 1 and all(_holds(condition, held) for condition in both):
+            return False
+    return True
+
+
+def _atoms(condition: Condition) -> Iterator[Condition]:
+    if not condition.parts:
+        yield condition
+    for part in condition.parts:
+        yield from _atoms(part)
+
+
+def _holds(condition: Condition, held: dict[Condition, bool]) -> bool:
+    match condition.kind:
+        case "not":
+            return not _holds(condition.parts[0], held)
+        case "and":
+            return all(_holds(part, held) for part in condition.parts)
+        case "or":
+            return any(_holds(part, held) for part in condition.parts)
+        case _:
+            return held[condition]
+
+
+# --- against an agent -----------------------------------------------------------------------------
 
 
 def check_tools(document: Document, known: Iterable[str]) -> list[Diagnostic]:
     """A diagnostic for every tool that the document names and that nobody offers."""
-    names = list(known)
+    tools = Meant(known)
+
+    def fix(tool: str) -> str:
+        near = tools.near(tool)
+        return f"did you mean @{near}()?" if near else f"the agent's tools: {tools.listed()}"
+
     return [
-        _at(line, f"@{tool}(", f"there is no tool {tool!r}", _tool_meant(tool, names))
-        for line in _lines(document)
-        for tool in dict.fromkeys(line.tools)
-        if tool not in names
+        _at(part, f"@{tool}(", f"there is no tool {_short(tool)}", fix(tool), "unknown-tool")
+        for part in _parts(document)
+        for tool in dict.fromkeys(tools_of(part))
+        if tool not in tools
     ]
 
 
@@ -24,38 +139,83 @@ def check_replies(document: Document, known: Iterable[str]) -> list[Diagnostic]:
     """A diagnostic for every `{{name}}` in a reply that nothing fills, and for sections that are
     not closed. Names inside sections are of the items, and not known here.
     """
-    names = list(known)
+    names = Meant(known)
     found = []
     for line in _lines(document):
-        if line.reply is None:
+        if "{{" not in line.text or line.reply is None:
             continue
-        found += [_at(line, tag, message, fix) for tag, message, fix in mustache.check(line.reply)]
+        for tag, message, fix in mustache.check(line.reply):
+            found.append(_at(line, tag, message, fix, "reply"))
         for name in mustache.names(line.reply):
             if name not in names:
+                near = names.near(name)
+                fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
                 message = f"nothing fills {{{{{name}}}}}"
-                found.append(_at(line, name, message, _name_meant(name, names)))
+                found.append(_at(line, name, message, fix, "unknown-variable"))
     return found
 
 
+def check_conditions(document: Document, known: Iterable[str]) -> list[Diagnostic]:
+    """A diagnostic for every condition that is a name nobody sets."""
+    names = Meant([*known, *ALWAYS_KNOWN])
+    found = []
+    for condition in _conditions(document):
+        for name in condition.names():
+            if name.value not in names:
+                near = names.near(name.value)
+                fix = f"did you mean <{near}>?" if near else f"known: {names.listed()}"
+                message = f"there is no condition {_short(name.value)}"
+                place = (name.number, name.column)
+                found.append(Diagnostic(*place, message, fix, "unknown-condition"))
+    return found
+
+
+def check_fences(
+    document: Document, languages: Collection[str] = tuple(RUNNERS)
+) -> list[Diagnostic]:
+    """A warning for every code fence whose language nobody runs: a model sees it as it is."""
+    return [
+        Diagnostic(
+            part.number,
+            part.column,
+            f"nobody runs {part.language}, the fence stays as it is",
+            f"languages that run: {', '.join(languages) or 'none'}",
+            "unknown-language",
+            "warning",
+        )
+        for part in _parts(document)
+        if isinstance(part, Fence) and part.language and part.language not in languages
+    ]
+
+
+def _parts(document: Document) -> Iterator[Part]:
+    for case in document.use_cases:
+        yield from case.parts()
+    for role in document.roles:
+        yield from parts_of(role.parts)
+
+
 def _lines(document: Document) -> Iterator[Line]:
-    return (line for case in document.use_cases for line in case.lines())
+    return (part for part in _parts(document) if isinstance(part, Line))
 
 
-def _tool_meant(tool: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(tool, names, 1)
-    return f"did you mean @{near[0]}()?" if near else f"the agent's tools: {_listed(names)}"
+def _conditions(document: Document) -> Iterator[Condition]:
+    for case in document.use_cases:
+        yield from case.conditions
+    for part in _parts(document):
+        if isinstance(part, Block):
+            yield from part.conditions
 
 
-def _name_meant(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {{{{{near[0]}}}}}?" if near else f"it can be one of {_listed(names)}"
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _at(line: Line, piece: str, message: str, fix: str) -> Diagnostic:
-    """The diagnostic where the piece stands in the line."""
-    number, column = line.position(max(0, line.text.find(piece)))
-    return Diagnostic(number, column, message, fix)
+def _at(part: Part, piece: str, message: str, fix: str, code: str) -> Diagnostic:
+    """The diagnostic where the piece stands in the line or option."""
+    if isinstance(part, Line):
+        number, column = part.position(max(0, part.text.find(piece)))
+    else:
+        number = part.number
+        column = part.column if isinstance(part, (Option, Fence)) else 1
+    return Diagnostic(number, column, message, fix, code)

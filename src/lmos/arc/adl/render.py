@@ -1,86 +1,127 @@
-"""What of a document counts in a turn, and how a model reads it."""
+"""How a model reads a document: only what holds, tools as names, variables filled, fences run."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from lmos.arc.adl.ast import Block, Condition, Line, Part, UseCase
+from lmos.arc.adl import mustache
+from lmos.arc.adl.ast import Fence, Line, Option, Part, Role, SectionName, UseCase, unescaped
+from lmos.arc.adl.facts import Facts, parts_that_hold, present, role_of, solution_of
+from lmos.arc.adl.runners import RUNNERS, Runners, run_fence
 
-_STEP = re.compile(r"step_(\d+)")
+#: Examples of a use case that a model is shown.
+EXAMPLE_LIMIT = 4
+#: What a model reads behind the name of a tool that must be called.
+ENFORCED = " [must be called]"
+
+_TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)(!?)")
+_PATH = re.compile(r"(?<![\w\\#{&/])#(?:[\w.-]+/)+([A-Za-z_][\w-]*)(?=[\s.,;:!?)]|$)")
+_VARIABLE = re.compile(r"(?<!\\)\{\{\{?\s*([\w.-]+)\s*\}?\}\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What holds in a turn: names such as `web` or `business`, the user's text, and how many times
-    the use case has been used in the conversation, from 0.
+def rendered(
+    cases: Iterable[UseCase],
+    facts: Facts,
+    values: Mapping[str, Any] | None = None,
+    runners: Runners = RUNNERS,
+) -> str:
+    """The use cases that apply, as Markdown for a model. `values` fill `{{name}}`; names that are
+    not given stay. `FenceFailed` when the code of a fence fails.
     """
-
-    names: frozenset[str] = frozenset()
-    text: str = ""
-    uses: int = 0
-
-    def holds(self, condition: Condition) -> bool:
-        """Whether the condition holds by itself (`else` does not: it looks at its neighbours)."""
-        if condition.kind == "regex":
-            return re.search(condition.names[0], self.text, re.IGNORECASE) is not None
-        if condition.kind == "else":
-            return False
-        return any(self._name(name) for name in condition.names)
-
-    def _name(self, name: str) -> bool:
-        if name.startswith("!"):
-            return not self._name(name[1:])
-        if step := _STEP.fullmatch(name):
-            return int(step[1]) == self.uses + 1
-        return name in self.names
+    found = present(cases, facts)
+    return "\n\n".join(_use_case(case, facts.of(case), values or {}, runners) for case in found)
 
 
-def lines_that_hold(parts: Sequence[Part], facts: Facts) -> Iterator[Line]:
-    """The lines whose conditions hold. `else` holds where no other block beside it does."""
-    others = any(isinstance(part, Block) and _holds(part, facts) for part in parts)
-    for part in parts:
-        if isinstance(part, Line):
-            yield part
-        elif _holds(part, facts) or (_is_else(part) and not others and _rest_holds(part, facts)):
-            yield from lines_that_hold(part.parts, facts)
+def rendered_role(
+    roles: Sequence[Role],
+    facts: Facts,
+    values: Mapping[str, Any] | None = None,
+    runners: Runners = RUNNERS,
+) -> str:
+    """Who the agent is in this turn; empty where the document does not say."""
+    role = role_of(roles, facts)
+    return text_of(role.parts, facts, values, runners, f"role {role.name}") if role else ""
 
 
-def applies(case: UseCase, facts: Facts) -> bool:
-    """Whether the use case is there at all in this turn."""
-    return all(facts.holds(condition) for condition in case.conditions)
+def text_of(
+    parts: Sequence[Part],
+    facts: Facts,
+    values: Mapping[str, Any] | None = None,
+    runners: Runners = RUNNERS,
+    where: str = "the section",
+) -> str:
+    """What a model reads of the parts that hold. `where` names them in errors."""
+    pieces = [_text(part, values or {}, runners, where) for part in parts_that_hold(parts, facts)]
+    return "\n".join(_without_gaps(pieces))
 
 
-def rendered(cases: Sequence[UseCase], facts: Facts) -> str:
-    """The use cases that apply, as Markdown for a model, with only the lines that hold."""
-    return "\n\n".join(_rendered(case, facts) for case in cases if applies(case, facts))
+def _without_gaps(pieces: Iterable[str | None]) -> list[str]:
+    """The pieces without those that are left out, and one empty line at most between two."""
+    found: list[str] = []
+    for piece in pieces:
+        if piece or (piece is not None and found and found[-1]):
+            found.append(piece)
+    while found and not found[-1].strip():
+        found.pop()
+    return found
 
 
-def _rendered(case: UseCase, facts: Facts) -> str:
-    out = [f"### UseCase: {case.id}", "#### Description", case.description]
-    for title, name in (("Goal", "goal"), ("Steps", "steps"), ("Solution", "solution"),
-                        ("Fallback Solution", "fallback"), ("Context", "context")):  # fmt: skip
-        lines = [_text(line) for line in lines_that_hold(case.section(name), facts)]  # type: ignore[arg-type]
-        if any(lines):
-            out += [f"#### {title}", *lines]
+def filled(text: str, values: Mapping[str, Any]) -> str:
+    """The text with its variables filled and its escapes resolved. A value stays on its line, so
+    that it cannot open a section.
+    """
+    if "{{" not in text or not values:
+        return unescaped(text)
+    pieces: list[str] = []
+    end = 0
+    for tag in _VARIABLE.finditer(text):
+        known = tag[1].split(".")[0] in values
+        value = " ".join(mustache.render(tag[0], values).split()) if known else tag[0]
+        pieces += [unescaped(text[end : tag.start()]), value]
+        end = tag.end()
+    return "".join([*pieces, unescaped(text[end:])])
+
+
+def _use_case(case: UseCase, facts: Facts, values: Mapping[str, Any], runners: Runners) -> str:
+    out = [f"### UseCase: {case.id}", "#### Description", filled(case.description, values)]
+    for title, name in _sections(case, facts):
+        where = f"use case {case.id}"
+        if text := text_of(case.section(name), facts, values, runners, where):
+            out += [f"#### {title}", text]
     if case.examples:
-        out += ["#### Examples", *(f"- {example}" for example in case.examples[:4])]
+        examples = case.examples[:EXAMPLE_LIMIT]
+        out += ["#### Examples", *(f"- {unescaped(example)}" for example in examples)]
     return "\n".join(out)
 
 
-def _text(line: Line) -> str:
-    """The line with tools as plain names."""
-    if not line.tools:
-        return line.text
-    return re.sub(r"@([A-Za-z_][\w-]*)\(\)!?", r"\1", line.text)
+def _sections(case: UseCase, facts: Facts) -> list[tuple[str, SectionName]]:
+    """The titles and sections that are shown. Where nobody counts uses, the fallback is left to the
+    model.
+    """
+    found: list[tuple[str, SectionName]] = [("Goal", "goal"), ("Steps", "steps")]
+    found.append(("Solution", solution_of(case, facts)))
+    if not facts.counted:
+        found.append(("Fallback Solution", "fallback"))
+    return [*found, ("Context", "context")]
 
 
-def _holds(block: Block, facts: Facts) -> bool:
-    return not _is_else(block) and all(facts.holds(c) for c in block.conditions)
+def _text(
+    part: Line | Fence | Option, values: Mapping[str, Any], runners: Runners, where: str
+) -> str | None:
+    """The part as a model reads it; None where nothing is left of it."""
+    match part:
+        case Fence():
+            return run_fence(part, values, runners, where) or None
+        case Option():
+            return f"[{unescaped(part.option)}] {_plain(part.command, values)}"
+        case Line():
+            return _plain(part.text, values)
 
 
-def _is_else(block: Block) -> bool:
-    return any(condition.kind == "else" for condition in block.conditions)
-
-
-def _rest_holds(block: Block, facts: Facts) -> bool:
-    return all(facts.holds(c) for c in block.conditions if c.kind != "else")
+def _plain(text: str, values: Mapping[str, Any]) -> str:
+    """Text with tools as names and references as ids."""
+    if "@" in text:
+        text = _TOOL.sub(lambda m: m[1] + (ENFORCED if m[2] else ""), text)
+    if "#" in text:
+        text = _PATH.sub(r"#\1", text)
+    return filled(text, values)
