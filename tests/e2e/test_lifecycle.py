@@ -162,7 +162,7 @@ def test_folders_and_use_cases_can_be_renamed(slow: Any) -> None:
     (agents / "quick" / "cases.md").write_text(SLOW_CASES.replace("VERSION", "edited"))
     slow.wait_for("use cases read again")
     asked(slow, "edited", "edited done")
-    assert slow.agents().keys() == before
+    assert slow.agents().keys() <= before
 
 
 def asked(up: Any, conversation: str, answer: str) -> None:

@@ -47,8 +47,24 @@ class Mount:
     make: Callable[[Served], Mounted]
 
 
+def _graphql(served: Served) -> Mounted:
+    """ARC's GraphQL at `/graphql` and `/subscriptions`."""
+    from lmos.protocols import graphql
+    from lmos.protocols.directory import several
+
+    return Mounted(graphql.routes(several(served.responders)))
+
+
+def _agui(served: Served) -> Mounted:
+    """AG-UI at `/agui`, and at `/agui/{name}` for several."""
+    from lmos.protocols import agui
+    from lmos.protocols.directory import several
+
+    return Mounted(agui.routes(several(served.responders)))
+
+
 #: The protocols, in the order of their routes.
-MOUNTS: list[Mount] = []
+MOUNTS = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
 
 
 def mounted(served: Served) -> list[Mounted]:
