@@ -44,11 +44,16 @@ class Disguise:
 
     def hide(self, text: str) -> str:
         """The text with placeholders for its values. Placeholders in it stay as they are."""
-        names, parts, at = _Names(self.entities, text), [], 0
-        for found in self._found(text):
-            parts += [text[at : found.start], names.of(found)]
+        names, hidden, at = _Names(self.entities, text), "", 0
+        all_found = self._found(text)
+        starts = {found.start for found in all_found}
+        for found in all_found:
+            hidden += text[at : found.start]
+            # What comes next is hidden too where it follows at once: it may begin with a letter.
+            after = "_" if found.end in starts else text[found.end : found.end + 1]
+            hidden += names.of(found, hidden[-1:], after)
             at = found.end
-        return "".join([*parts, text[at:]])
+        return hidden + text[at:]
 
     def restore(self, text: str) -> str:
         """The text with the values for the placeholders in it; others in it stay as they are. Small
@@ -93,17 +98,16 @@ class _Names:
 
     def __init__(self, entities: list[AnonymizationEntity], text: str) -> None:
         self._entities = entities
-        self._text = text
         self._said = text.upper().replace("\\", "")
         self._taken = {_canonical(entity.replacement) for entity in entities}
         self._known: dict[str, list[str]] = defaultdict(list)
         for entity in entities:
             self._known[entity.value].append(entity.replacement)
 
-    def of(self, found: Found) -> str:
-        """The placeholder that the value has, or a new one."""
-        before = self._text[max(0, found.start - 1) : found.start]
-        after = self._text[found.end : found.end + 1]
+    def of(self, found: Found, before: str, after: str) -> str:
+        """The placeholder that the value has, or a new one. `before` and `after` are its
+        neighbours.
+        """
         for replacement in self._known[found.text]:
             if _stands(replacement, before, after):
                 return replacement
