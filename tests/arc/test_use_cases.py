@@ -208,7 +208,7 @@ async def test_progress_is_kept_over_a_restart_and_replays_to_the_same(tmp_path:
     after = await progress_of(agent)
     await agent.stop()
     state = SqliteState(tmp_path / "memory.db")
-    kept = [v async for k, v in state.scan("memory/a") if "progress" in str(v)]
+    kept = [v["value"] async for k, v in state.scan("conversation/") if k.endswith("progress")]
     assert replay(MOVES.validate_python(kept[0]["moves"])) == after
     await state.close()
 
