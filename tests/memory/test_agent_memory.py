@@ -66,7 +66,7 @@ async def test_settings_say_how_much_of_a_conversation_is_kept() -> None:
         await agent.run(f"q{n}", conversation="c", user="ann")
         await agent.engine.history.settled()
     sent = [part.content for message in scripted.requests[3] for part in message.parts]
-    assert "What was said before, in short: 4 messages" in sent
+    assert "(What was said before, in short: 4 messages)" in sent
     assert sent[-3:] == ["q2", "noted", "q3"]
     await agent.stop()
 

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from memory_parts import said, turn
 
 import states
-from lmos.model import Message, State
+from lmos.arc import summarised_by
+from lmos.llm import ScriptedModel
+from lmos.llm.scripted import Refusal
+from lmos.model import Message, State, errors
 from lmos.state import History, MemoryState, Window
 
 every = states.over(states.ALL)
@@ -182,7 +185,7 @@ class Summariser:
     async def __call__(self, messages: Sequence[Message]) -> str:
         self.told.append([m.content for m in messages])
         await self.may_end.wait()
-        return "/".join(m.content.rpartition(": ")[2] for m in messages)
+        return "/".join(m.content.rpartition(": ")[2].rstrip(")") for m in messages)
 
 
 @every
@@ -193,8 +196,8 @@ async def test_what_leaves_the_window_lives_on_in_a_summary(state: State) -> Non
         await history.remember(turn(f"q{n}"), said(f"a{n}"))
         await history.settled()
     recalled = (await history.recall(turn("now"))).messages
-    assert recalled[0].role == "system"
-    assert recalled[0].content.endswith("q0/a0/q1/a1/q2/a2/q3/a3")
+    assert recalled[0].role == "user", "what users said is never told as an instruction"
+    assert recalled[0].content.endswith("q0/a0/q1/a1/q2/a2/q3/a3)")
     assert [m.content for m in recalled[1:]] == ["q4", "a4", "now"]
     assert summarise.told[0] == ["q0", "a0", "q1", "a1"]
     assert summarise.told[1][1:] == ["q2", "a2", "q3", "a3"], "only what is new, and the summary"
@@ -214,7 +217,7 @@ async def test_turns_while_it_is_summarised_lose_nothing(state: State) -> None:
     summarise.may_end.set()
     await history.settled()
     found = await contents(history)
-    assert found[0].endswith("q0/a0/q1/a1")
+    assert found[0].endswith("q0/a0/q1/a1)")
     assert found[1:] == ["q2", "a2", "q3", "a3"]
 
 
@@ -275,3 +278,18 @@ async def test_a_message_of_any_kind_survives() -> None:
     }
     await history.remember(turn("q"), [Message.model_validate(message)])
     assert (await history.recall(turn("x"))).messages[1].wire() == message
+
+
+async def test_a_model_makes_summaries_of_what_was_said() -> None:
+    scripted = ScriptedModel("Ann owes 42.50 EUR.", Refusal(500))
+    summarise = summarised_by(scripted.model, words=20)
+    messages = [*turn("how much do I owe?").messages, *said("42.50 EUR")]
+    assert await summarise(messages) == "Ann owes 42.50 EUR."
+    (request,) = scripted.requests
+    task, told = (part.content for part in request[0].parts)
+    assert "at most 20 words" in str(task)
+    assert told == "user: how much do I owe?\nassistant: 42.50 EUR"
+    with pytest.raises(errors.ModelFailed, match="made no summary"):
+        await summarise(messages)
+    with pytest.raises(errors.ModelFailed, match="no language model"):
+        await summarised_by("direct")(messages)
