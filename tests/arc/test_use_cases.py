@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from lmos import Agent, Context
-from lmos.arc.progress import MOVES, Chose, Journey, Progress, Solved, Stepped, replay
+from lmos.arc.context import Dependencies
+from lmos.arc.progress import Chose, Journey, Progress, Solved, Stepped, replay
+from lmos.arc.running import Told
+from lmos.arc.tagged import Tags
 from lmos.llm import Call, ScriptedModel
 from lmos.model import ToolResult, Turn, errors
-from lmos.state import SqliteState
 
 CASES = """### UseCase: view_bill
 #### Description
@@ -65,7 +67,7 @@ Call @close().
 The customer asks when the shop is open.
 #### Solution
 ```expr
-"Open until " + (20 if channel == "web" else 18)
+"Open until " + ("20" if channel == "web" else "18")
 ```
 #### Examples
 - when is the shop open
@@ -128,16 +130,13 @@ async def talk(agent: Agent, *texts: str, conversation: str = "c") -> list[str]:
     return [(await agent.run(text, conversation=conversation)).text for text in texts]
 
 
-async def progress_of(agent: Agent, conversation: str = "c") -> Progress:
+async def journey_of(agent: Agent, conversation: str = "c") -> Journey:
     turn = Turn(conversation_id=conversation, turn_id="t", messages=())
-    ctx = Context(
-        turn,
-        agent=agent.name,
-        deps=None,
-        state=agent.engine.state,
-        emit=print,  # type: ignore[arg-type]
-    )
-    return (await Journey.of(ctx)).progress
+    return await Journey.of(agent.engine.context(turn, Dependencies(()), Told()))
+
+
+async def progress_of(agent: Agent, conversation: str = "c") -> Progress:
+    return (await journey_of(agent, conversation)).progress
 
 
 # --- direct ---------------------------------------------------------------------------------------
@@ -205,12 +204,10 @@ async def test_progress_is_kept_over_a_restart_and_replays_to_the_same(tmp_path:
     agent = made(memory=spec)
     assert await progress_of(agent) == before
     assert await talk(agent, "ten euros") == ["Ten euros it is."]
-    after = await progress_of(agent)
+    journey = await journey_of(agent)
+    assert replay(journey.moves) == journey.progress
+    assert len(journey.moves) > 3
     await agent.stop()
-    state = SqliteState(tmp_path / "memory.db")
-    kept = [v["value"] async for k, v in state.scan("conversation/") if k.endswith("progress")]
-    assert replay(MOVES.validate_python(kept[0]["moves"])) == after
-    await state.close()
 
 
 def test_moves_change_progress_and_nothing_else_does() -> None:
@@ -282,3 +279,40 @@ async def test_used_use_cases_count_with_a_model_too() -> None:
     await agent.run("show me my bill", conversation="c")
     assert "I have just told you your bill" in str(script.requests[2].messages[0])
     assert (await progress_of(agent)).used == ("view_bill", "view_bill")
+
+
+# --- as in the original ---------------------------------------------------------------------------
+
+
+async def test_tags_of_the_original_are_taken_out_while_the_reply_streams() -> None:
+    script = ScriptedModel("<ID:sim_card><No Step> It is < 3 days away.", "<id:pay>NO_ANSWER")
+    agent = made(model=script.model, adl="arc")
+    result = await agent.run("a new card", conversation="c")
+    assert (result.text, result.use_case) == ("It is < 3 days away.", "sim_card")
+    assert "### UseCase: roaming" in prompt(script)
+    assert (await progress_of(agent)).used == ("sim_card",)
+    result = await agent.run("pay", conversation="c")
+    assert (result.text, result.use_case) == ("NO_ANSWER", "")
+
+
+async def test_steps_named_by_tags_are_no_uses() -> None:
+    script = ScriptedModel("<ID:close_account><Step 1>Really?", "<ID:close_account>Closed.")
+    agent = made(model=script.model, adl="arc")
+    assert (await agent.run("close my account", conversation="c")).text == "Really?"
+    assert (await progress_of(agent)).used == ()
+    await agent.run("yes", conversation="c")
+    assert (await progress_of(agent)).used == ("close_account",)
+
+
+def test_a_document_the_original_would_not_read_is_told_with_its_line() -> None:
+    with pytest.raises(errors.InvalidInput, match="use_cases:3: Unknown UseCase section"):
+        Agent(name="a", adl="arc", use_cases="### UseCase: x\n#### Description\n#### Nonsense\n")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_tags_are_found_however_the_reply_is_cut(size: int) -> None:
+    text = "<ID:a_b><Step 2> Your bill <b>is</b> 5 < 6 <use_case:other> now."
+    tags = Tags()
+    said = "".join(tags.feed(text[i : i + size]) for i in range(0, len(text), size)) + tags.flush()
+    assert said == "Your bill <b>is</b> 5 < 6  now."
+    assert (tags.id, tags.step) == ("a_b", "2")

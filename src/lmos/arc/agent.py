@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 from typing_extensions import TypeVar
 
 from lmos.arc import team
 from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
@@ -22,7 +23,7 @@ from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
 from lmos.arc.running import Told
-from lmos.arc.sources import folder_of_caller, load
+from lmos.arc.sources import folder_of_caller, load, load_arc
 from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.arc.turns import AgentTurn
@@ -62,7 +63,8 @@ class Agent(Generic[In, Out]):
 
         result = await billing.run("how much do I owe?")
 
-    `use_cases` is ADL, or a file of it beside the module that makes the agent. `model` is a spec
+    `use_cases` is ADL, or a file of it beside the module that makes the agent; with `adl="arc"` it
+    is read and followed as the original ARC does. `model` is a spec
     (`auto`, `direct`, `provider:model`) or a pydantic-ai model; `fallback_models` are asked when it
     does not answer. `memory` is where conversations are kept: `memory`, `sqlite`, `sqlite:PATH`,
     `redis://...`, `postgresql://...`, or `MemorySettings` for more. `deps` are things that tools
@@ -84,6 +86,7 @@ class Agent(Generic[In, Out]):
         version: str = "1.0.0",
         instructions: "str | Callable[[Context], Any]" = "",
         use_cases: str | Path = "",
+        adl: Literal["strict", "arc"] = "strict",
         capabilities: Sequence[Capability] = (),
         tools: "Sequence[Any] | Callable[[Context], Any]" = (),
         agents: Sequence[Answering] = (),
@@ -120,9 +123,11 @@ class Agent(Generic[In, Out]):
             self.instructions_given.append(instructions)
         self._capabilities = tuple(capabilities)
         self._types = (input, output)
+        self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
         self._folder = folder_of_caller()
-        self._document, self._source = load(use_cases, self._folder)
+        self._adl = adl
+        self._read()
         self._deps = Dependencies(tuple(deps))
         self._open: AsyncExitStack | None = None
         self._starting = asyncio.Lock()
@@ -266,7 +271,7 @@ class Agent(Generic[In, Out]):
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
-        self._check(self._document)
+        self._check()
         for tool in self.tools.values():
             for parameter, type_ in tool.injected.items():
                 try:
@@ -275,7 +280,16 @@ class Agent(Generic[In, Out]):
                     text = f"the tool {tool.name} needs {parameter}: {error.message}"
                     raise errors.InvalidInput(text) from None
 
-    def _check(self, document: Document) -> None:
+    def _read(self) -> None:
+        """Reads the use cases; those for the original's agents by its rules as well."""
+        self._document, self._source = load(self._use_cases, self._folder)
+        self.arc_use_cases = []
+        if self._adl == "arc" and self._use_cases:
+            self.arc_use_cases = load_arc(self._use_cases, self._folder)
+            self._document = Document(self._document.use_cases)
+
+    def _check(self) -> None:
+        document = self._document
         found = [
             *document.errors,
             *check_tools(document, self.tools),
@@ -327,13 +341,15 @@ class Agent(Generic[In, Out]):
         """Reads the use cases again from their file; whether they have changed. `InvalidInput`
         tells what is wrong with them, and leaves those in force that were.
         """
-        document, source = load(self._use_cases, self._folder)
-        if document == self._document:
-            return False
-        self._check(document)
-        self._document, self._source = document, source
+        before = (self._document, self._source, self.arc_use_cases)
+        try:
+            self._read()
+            self._check()
+        except errors.InvalidInput:
+            self._document, self._source, self.arc_use_cases = before
+            raise
         self.engine.forget()
-        return True
+        return (self._document, self.arc_use_cases) != (before[0], before[2])
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events."""

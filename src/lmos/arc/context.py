@@ -19,6 +19,8 @@ from lmos.model import (
 )
 
 if TYPE_CHECKING:
+    from lmos.arc.adl import Line
+    from lmos.arc.filters.disguise import Disguise
     from lmos.arc.running import Wanted
     from lmos.arc.signals import Retry
 
@@ -79,6 +81,10 @@ class Services(Protocol):
         """Another agent's answer."""
         ...
 
+    async def has_model(self, ctx: "Context") -> bool:
+        """Whether a language model answers the turn."""
+        ...
+
 
 class Context:
     """The turn as tools, filters and instructions see it."""
@@ -104,10 +110,14 @@ class Context:
         self.data: list[Datum] = []
         #: What was taken out of the text, the caller's first; goes back with the answer.
         self.entities: list[AnonymizationEntity] = list(turn.anonymization_entities)
+        #: Hides private values from the model, where a filter has set it.
+        self.disguise: Disguise | None = None
         #: The calls of tools so far.
         self.calls: list[Wanted] = []
         #: The use case that is followed, once it is known.
         self.use_case = ""
+        #: The lines that hold of its solution in this turn.
+        self.solution: list[Line] = []
         #: Why the turn is run again, where it is.
         self.retry: Retry | None = None
         #: The request of an agent that declares its type, checked.
@@ -180,6 +190,10 @@ class Context:
         """
         found: str = await self._service.call_agent(self, agent, text)
         return found
+
+    async def has_model(self) -> bool:
+        """Whether a language model answers the turn; none does in direct mode."""
+        return self._services is not None and await self._services.has_model(self)
 
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""

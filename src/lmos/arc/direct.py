@@ -285,6 +285,7 @@ class _DirectTurn:
             held: list[Held] = [_line_of(self._command)]
         else:
             held = steps[progress.step] if stepping else self._held(case)
+        self._ctx.solution = [part for part in held if isinstance(part, Line)]
         results: dict[str, Any] = {}
         async for event in self._called(held, results):
             yield event

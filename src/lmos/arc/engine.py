@@ -153,12 +153,13 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
+        aside.entities, aside.disguise = ctx.entities, ctx.disguise
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
                 pass
         ctx.usage = ctx.usage.plus(loop.spoken.usage)
-        return loop.spoken.value if output else loop.spoken.text
+        return loop.spoken.value if output else loop.restored(loop.spoken.text)
 
     async def call_agent(self, ctx: Context, agent: Any, text: str) -> str:
         """What another agent answers."""
@@ -172,6 +173,10 @@ class Engine:
         answer, usage = await team.asked(found, turn, self._agent.name)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
+
+    async def has_model(self, ctx: Context) -> bool:
+        """Whether a language model answers the turn."""
+        return await self.models(ctx) is not None
 
     # --- life -------------------------------------------------------------------------------------
 

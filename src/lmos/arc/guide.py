@@ -9,7 +9,14 @@ its solutions counts is decided here, never by the model. The progress is that o
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmos.arc.adl import UseCase, enforced_tools, rendered, rendered_role
+from lmos.arc.adl import (
+    UseCase,
+    enforced_tools,
+    lines_that_hold,
+    rendered,
+    rendered_role,
+    solution_of,
+)
 from lmos.arc.choosing import Choice, facts_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.progress import Chose, Journey, Solved, Stepped
@@ -92,6 +99,14 @@ class Guide:
         named = enforced_tools(self._shown(self._current), self._facts)
         return tuple(name for name in named if name not in done)
 
+    def heard(self, piece: str) -> str:
+        """The piece of the reply as it is said."""
+        return piece
+
+    def rest(self) -> str:
+        """What of the reply was held back."""
+        return ""
+
     async def keep(self) -> None:
         """Moves on, now that the turn is answered, and keeps the progress."""
         if self._current is not None:
@@ -111,7 +126,10 @@ class Guide:
         return at_step(case, self._facts, self._journey.progress.step)
 
     def _text(self, case: UseCase) -> str:
-        text = rendered([self._shown(case)], self._facts, self._values)
+        shown = self._shown(case)
+        held = shown.section(solution_of(shown, self._facts))
+        self._ctx.solution = list(lines_that_hold(held, self._facts))
+        text = rendered([shown], self._facts, self._values)
         self._ctx.data.append(Datum(f"use case {case.id}", text))
         return text
 

@@ -16,7 +16,7 @@ from lmos.arc.context import Context, Datum
 from lmos.arc.output import REPAIRS, TOOL, Misfit, Output
 from lmos.arc.running import Wanted, run_tools
 from lmos.arc.tools import Tool
-from lmos.model import TextDelta, TurnEvent, Usage, errors
+from lmos.model import Message, TextDelta, TurnEvent, Usage, errors
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -93,7 +93,7 @@ class Loop:
     async def run(self, prompt: str) -> AsyncGenerator[TurnEvent, None]:
         """Asks the model until it answers."""
         self._ctx.data.append(Datum("system prompt", prompt))
-        self._history = history_of(prompt, self._ctx.messages)
+        self._history = history_of(self._hidden(prompt), self._messages(self._ctx.messages))
         async with aclosing(self._resumed()) as events:
             async for event in events:
                 yield event
@@ -130,10 +130,28 @@ class Loop:
         parameters = self._toolbox.parameters
         return self._models.stream(self._history, parameters, self.spoken.usage)
 
+    # --- what a disguise hides --------------------------------------------------------------------
+
+    def restored(self, text: str) -> str:
+        """What the model says, with the values that were hidden from it."""
+        return self._ctx.disguise.restore(text) if self._ctx.disguise else text
+
+    def _hidden(self, text: str) -> str:
+        return self._ctx.disguise.hide(text) if self._ctx.disguise else text
+
+    def _messages(self, messages: Sequence[Message]) -> Sequence[Message]:
+        if self._ctx.disguise is None:
+            return messages
+        return [message.but(content=self._hidden(message.content)) for message in messages]
+
     # --- tools ------------------------------------------------------------------------------------
 
     def _wanted(self, response: "ModelResponse") -> list[Wanted]:
-        return [_wanted(part, self._toolbox.tools) for part in response.tool_calls]
+        calls = [_wanted(part, self._toolbox.tools) for part in response.tool_calls]
+        if (disguise := self._ctx.disguise) and disguise.tools_see_values:
+            for call in calls:
+                call.arguments = disguise.restore_in(call.arguments)
+        return calls
 
     async def _called(
         self, response: "ModelResponse", calls: list[Wanted]
@@ -169,13 +187,23 @@ class Loop:
             yield event
         self._tell(calls)
         if decided is None:  # the user spoke of something else, which is to be answered as well
-            self._history += history_of("", self._ctx.messages[-1:])
+            self._history += history_of("", self._messages(self._ctx.messages[-1:]))
 
     def _tell(self, calls: Sequence[Wanted]) -> None:
         from pydantic_ai.messages import ModelRequest
 
         if calls:
-            self._history.append(ModelRequest(parts=_returns(calls)))
+            self._history.append(ModelRequest(parts=self._returns(calls)))
+
+    def _returns(self, calls: Sequence[Wanted]) -> "list[Any]":
+        from pydantic_ai.messages import ToolReturnPart
+
+        return [
+            ToolReturnPart(
+                tool_name=call.name, content=self._hidden(call.text), tool_call_id=call.id
+            )
+            for call in calls
+        ]
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -194,7 +222,7 @@ class Loop:
             if final is not None:
                 self.spoken.value = self._output.given(final.arguments)
             else:
-                self.spoken.value = self._output.said(response.text or "")
+                self.spoken.value = self._output.said(self.restored(response.text or ""))
         except Misfit as misfit:
             again = f"{misfit}. Call {TOOL} again with that mended."
             if final is None:
@@ -216,7 +244,8 @@ class Loop:
         if final is not None:
             final.error = again
         else:
-            self._history += [response, ModelRequest(parts=[UserPromptPart(again)])]
+            text = self._hidden(again)
+            self._history += [response, ModelRequest(parts=[UserPromptPart(text)])]
 
 
 def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:
@@ -226,12 +255,3 @@ def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:
     except ValueError:
         return Wanted(None, part.tool_name, {}, part.tool_call_id, error="arguments are no JSON")
     return Wanted(tools.get(part.tool_name), part.tool_name, arguments, part.tool_call_id)
-
-
-def _returns(calls: Sequence[Wanted]) -> "list[Any]":
-    from pydantic_ai.messages import ToolReturnPart
-
-    return [
-        ToolReturnPart(tool_name=call.name, content=call.text, tool_call_id=call.id)
-        for call in calls
-    ]

@@ -47,7 +47,7 @@ class Outgoing:
         if self._window is not None:
             return await self._each(self._window.flush())
         held, self._held = "".join(self._held), []
-        return [self._out(s) for s in sentences(await self._filtered(held))] if held else []
+        return [self._out(s) for s in sentences(await self._filtered(held))]
 
     async def _each(self, pieces: list[str]) -> list[TextDelta]:
         filtered = [await self._filtered(piece) for piece in pieces]

@@ -19,6 +19,7 @@ from lmos.arc.output import Misfit, Output
 from lmos.arc.prompt import system_prompt
 from lmos.arc.running import called, valued
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
+from lmos.arc.tagged import TaggedGuide
 from lmos.model import (
     Answer,
     Done,
@@ -47,7 +48,7 @@ class AgentTurn:
         self._out = Outgoing(ctx, ())
         self._spoken = Spoken()
         self._reply = Reply()
-        self._guide: Guide | None = None
+        self._guide: Guide | TaggedGuide | None = None
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """The turn, run until it ends one way or another."""
@@ -129,7 +130,7 @@ class AgentTurn:
             ctx.use_case = reply.use_case
             yield TextDelta(text=reply.text)
             return
-        guide = self._guide = await Guide.of(agent, ctx) if agent.use_cases else None
+        guide = self._guide = await self._guided()
         prompt = await self._prompt()
         missing = (lambda: guide.missing) if guide else tuple
         loop = Loop(
@@ -139,9 +140,19 @@ class AgentTurn:
         self._spoken = loop.spoken
         async with aclosing(loop.run(prompt)) as events:
             async for event in events:
+                if guide and isinstance(event, TextDelta):
+                    event = TextDelta(text=guide.heard(event.text))
                 yield event
+        if guide:
+            yield TextDelta(text=guide.rest())
         if loop.spoken.value is not None:
             yield TextDelta(text=loop.spoken.text)
+
+    async def _guided(self) -> Guide | TaggedGuide | None:
+        if not self._agent.use_cases:
+            return None
+        guide = TaggedGuide if self._agent.arc_use_cases else Guide
+        return await guide.of(self._agent, self._ctx)
 
     async def _prompt(self) -> str:
         agent, ctx = self._agent, self._ctx

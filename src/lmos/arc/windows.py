@@ -23,14 +23,13 @@ _ORDINAL = re.compile(r"(?:[1-9]|[12]\d|3[01])\.$")
 _LETTERS = re.compile(r"(?:\w\.)+$")
 #: Characters of a word that must be known to tell whether it is a mark of a list.
 _MARK_LENGTH = 5
-_ABBREVIATIONS = frozenset(
-    """
-    abs approx art aug bspw bzgl bzw ca cf co corp dept dez dec dr dsgl est evtl exkl feb fig ff fr
-    geb gem ggf gmbh hr hrsg inc incl inkl jan jr jul jun kap lt ltd max mind min mio mr mrs ms mrd
-    nr no nos nov okt oct p pp pos prof rd resp s sen sep sept sog spec sr st std str tel tsd u usf
-    v vgl vol vs zb zzgl zzt
-    """.split()
-)
+_WORDS = """
+abs approx art aug bspw bzgl bzw ca cf co corp dept dez dec dr dsgl est evtl exkl feb fig ff fr geb
+gem ggf gmbh hr hrsg inc incl inkl jan jr jul jun kap lt ltd max mind min mio mr mrs ms mrd nr no
+nos nov okt oct p pp pos prof rd resp s sen sep sept sog spec sr st std str tel tsd u usf v vgl vol
+vs zb zzgl zzt
+"""
+_ABBREVIATIONS = frozenset(_WORDS.split())
 
 
 class SentenceWindow:
