@@ -201,6 +201,19 @@ async def test_the_function_may_be_async_and_may_forget() -> None:
     assert await kept.update("items", more, []) == [0]
 
 
+async def test_a_default_is_never_changed() -> None:
+    default: list[int] = []
+
+    def longer(items: list[int]) -> list[int]:
+        items.append(1)
+        return items
+
+    for user in ("ann", "bob"):
+        found = await memory(MemoryState(), user=user).update("items", longer, default)
+        assert found == [1]
+    assert default == []
+
+
 async def test_a_function_that_fails_changes_nothing() -> None:
     kept = memory(MemoryState())
     await kept.put("n", 1)

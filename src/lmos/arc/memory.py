@@ -12,6 +12,7 @@ until somebody deletes it: conversations' values short and users' and tenants' v
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -181,7 +182,7 @@ class Memory:
         while True:
             found = await state.get(full)
             kept = _Kept.read(found)
-            new = await _called(function, default if kept.value is None else kept.value)
+            new = await _called(function, deepcopy(default) if kept.value is None else kept.value)
             hide = kept.sensitive if sensitive is None else sensitive
             kept = _Kept(_plain(name, new), hide)
             try:
