@@ -69,8 +69,8 @@ class LocalAgents:
             await self._remove(name)
         for name in sources.keys() - self._workers.keys():
             self._start(sources[name])
-        for name in self._project.affected({Path(path) for path in paths}):
-            self._workers[name].reload()
+        for name, changed in self._project.affected({Path(path) for path in paths}).items():
+            self._workers[name].reload(changed)
 
     # --- one agent --------------------------------------------------------------------------------
 

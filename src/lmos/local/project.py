@@ -65,23 +65,23 @@ class Project:
             if not file.parent.name.isidentifier()
         ]
 
-    def affected(self, changed: set[Path]) -> set[str]:
-        """The agents to load again after these files changed: an agent's own files concern it
-        alone, Python and data outside every agent's folder concern all.
+    def affected(self, changed: set[Path]) -> dict[str, set[Path]]:
+        """The agents to load again after these files changed, each with those that concern it: an
+        agent's own files concern it alone, Python and data outside every agent's folder all.
         """
         agents = self.agents()
-        names: set[str] = set()
+        found: dict[str, set[Path]] = {}
         for path in changed:
             if not self.is_source(path):
                 continue
             owners = [a for a in agents if a.folder != self.directory and _within(path, a.folder)]
-            if owners:
-                names.update(a.name for a in owners)
-            elif path.suffix not in (".yaml", ".yml", ".json", ".md", ".csv"):
-                names.update(a.name for a in agents)
-            else:
-                names.update(a.name for a in agents if path.parent == a.folder)
-        return names
+            if not owners and path.suffix in (".yaml", ".yml", ".json", ".md", ".csv"):
+                owners = [a for a in agents if path.parent == a.folder]
+            elif not owners:
+                owners = agents
+            for owner in owners:
+                found.setdefault(owner.name, set()).add(path)
+        return found
 
     def is_source(self, path: Path | str) -> bool:
         """Whether an agent may depend on the file."""

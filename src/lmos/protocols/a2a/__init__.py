@@ -6,9 +6,22 @@ each of its events ride along in metadata, so that nothing is lost on the way; t
 only the user's message leaves the house. Both bindings, JSON-RPC and HTTP+JSON, are at `/a2a`.
 """
 
-from lmos.protocols.a2a.card import describe
+from lmos.protocols.a2a.card import CARD, Offer, describe
 from lmos.protocols.a2a.client import responder
 from lmos.protocols.a2a.codec import EXTENSION
+from lmos.protocols.a2a.legacy import PATH as OLD_CARD
+from lmos.protocols.a2a.legacy import route as old_card_route
 from lmos.protocols.a2a.server import routes
+from lmos.protocols.a2a.service import Service
 
-__all__ = ["EXTENSION", "describe", "responder", "routes"]
+__all__ = [
+    "CARD",
+    "EXTENSION",
+    "OLD_CARD",
+    "Offer",
+    "Service",
+    "describe",
+    "old_card_route",
+    "responder",
+    "routes",
+]
