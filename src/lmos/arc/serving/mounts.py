@@ -47,8 +47,31 @@ class Mount:
     make: Callable[[Served], Mounted]
 
 
+def _graphql(served: Served) -> Mounted:
+    from lmos.protocols import graphql
+    from lmos.protocols.directory import several
+
+    if not served.settings.dev:
+        return Mounted(graphql.routes(several(served.responders)))
+    from lmos.arc.editor import usecases_route
+    from lmos.arc.serving.workbench import AgentTools
+
+    feed = graphql.Feed()
+    watched = {name: feed.watched(responder) for name, responder in served.responders.items()}
+    tools = AgentTools(served.agents)
+    routes = graphql.routes(several(watched), tools=tools, calling=True, events=feed.events)
+    return Mounted([*routes, usecases_route()])
+
+
+def _agui(served: Served) -> Mounted:
+    from lmos.protocols import agui
+    from lmos.protocols.directory import several
+
+    return Mounted(agui.routes(several(served.responders)))
+
+
 #: The protocols, in the order of their routes.
-MOUNTS: list[Mount] = []
+MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
 
 
 def mounted(served: Served) -> list[Mounted]:
