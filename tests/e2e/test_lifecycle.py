@@ -147,6 +147,38 @@ def test_manifests_and_agents_come_and_go(slow: Any) -> None:
     assert not slow.agents()
 
 
+def test_folders_and_use_cases_can_be_renamed(slow: Any) -> None:
+    agents = slow.directory / "agents"
+    (agents / "slow").rename(agents / "quick")
+    slow.wait_for("its folder is gone")
+    asked(slow, "moved", "one done")
+    cases = agents / "quick" / "use_cases.md"
+    cases.rename(agents / "quick" / "cases.md")
+    slow.wait_for(r"use_cases\.md cannot be read: .*; the last good version stays")
+    agent = agents / "quick" / "agent.py"
+    agent.write_text(SLOW_TOOL.replace("use_cases.md", "cases.md"))
+    slow.wait_for("was loaded again")
+    before = slow.agents().keys()
+    (agents / "quick" / "cases.md").write_text(SLOW_CASES.replace("VERSION", "edited"))
+    slow.wait_for("use cases read again")
+    asked(slow, "edited", "edited done")
+    assert slow.agents().keys() <= before
+
+
+def asked(up: Any, conversation: str, answer: str) -> None:
+    """The answer comes now or in a moment, when what has changed is known everywhere."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            said = up.ask("please wait", conversation, "demo/web")["content"]
+        except urllib.error.HTTPError as error:
+            said = str(error)
+        if said == answer:
+            return
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_running(slow: Any, how: signal.Signals) -> None:
     assert slow.stop(how) == 0

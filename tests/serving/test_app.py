@@ -234,3 +234,30 @@ async def test_a_protocol_is_served_where_its_extra_is_installed(
     async with served(knowing.agent) as url:
         assert (await get(url + "/other"))[1] == [["began"], ["knowing"], ["knowing"]]
     assert ran == ["began", "ended"]
+
+
+async def test_graphql_and_ag_ui_know_who_asks() -> None:
+    from lmos.model import Answer, Message, Turn
+    from lmos.protocols import graphql
+
+    message = Message(role="user", content="hi")
+    turn = Turn(conversation_id="c", turn_id="t", messages=(message,))
+    run = {
+        "threadId": "c",
+        "runId": "t",
+        "state": {},
+        "messages": [{"id": "1", "role": "user", "content": "hi"}],
+        "tools": [],
+        "context": [],
+        "forwardedProps": {},
+    }
+    async with served([talker("first", "I am first."), talker("second")]) as url:
+        events = [event async for event in graphql.responder(url)(turn)]
+        assert [e.message.content for e in events if isinstance(e, Answer)] == ["I am first."]
+        async with http.session().post(f"{url}/agui/second", json=run) as response:
+            assert "friend." in await response.text()
+    async with served(talker(), Settings(auth=Auth(keys=["k" * 20]))) as url:
+        async with http.session().post(f"{url}/agui", json=run) as response:
+            assert response.status == 401
+        async with http.session().post(f"{url}/graphql", json={"query": "{ __typename }"}) as found:
+            assert found.status == 401

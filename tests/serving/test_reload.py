@@ -12,9 +12,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import psutil
 import pytest
+
+from lmos.cli.serve import settings
+from lmos.model import errors
 
 AGENT = """
 import asyncio
@@ -252,23 +256,44 @@ def run(directory: Path, *arguments: str, **env: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("target", "told"),
     [
-        (["agent:nobody"], r"agent\.py: there is no agent 'nobody'; there is bot"),
-        (["nowhere"], "ModuleNotFoundError"),
-        (["agent", "agent"], "two agents are named 'bot'"),
-        (["agent", "--api-key-env", "EMPTY"], "EMPTY is empty or not set"),
-        (["agent", "--jwt-secret-env", "SHORT"], "HS256 needs 32"),
-        (["agent", "--jwt-audience", "me"], "need keys to check tokens with"),
+        ("agent:nobody", r"agent\.py: there is no agent 'nobody'; there is bot"),
+        ("nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
     ],
 )
-def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_what_is_not_there_is_told(tmp_path: Path, target: str, told: str) -> None:
     (tmp_path / "words.py").write_text('WORD = "one"\n')
     (tmp_path / "cases.md").write_text(CASES)
     (tmp_path / "agent.py").write_text(AGENT)
-    code, said = run(tmp_path, *arguments, SHORT="short", EMPTY="")
+    code, said = run(tmp_path, target)
     assert code == 1
     assert re.search(told, said), said
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"api_key_env": ["EMPTY"]}, "EMPTY is empty or not set"),
+        ({"jwt_secret_env": "SHORT"}, "HS256 needs 32"),
+        ({"jwt_audience": ["me"]}, "need keys to check tokens with"),
+    ],
+)
+def test_options_that_cannot_work_are_told(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
+) -> None:
+    monkeypatch.setenv("SHORT", "short")
+    monkeypatch.setenv("EMPTY", " ")
+    tokens = {
+        "jwt_secret_env": None,
+        "jwt_public_key": None,
+        "jwks_url": None,
+        "jwt_issuer": None,
+        "jwt_audience": [],
+        "jwt_scope": [],
+    }
+    with pytest.raises(errors.InvalidInput, match=told):
+        settings(**{**tokens, **options})
 
 
 def test_a_taken_port_is_told(tmp_path: Path, bot: Server) -> None:

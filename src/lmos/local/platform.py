@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import watchfiles
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
 from lmos import llm, registry
 from lmos.controlplane import ControlPlane, EventLog, api
+from lmos.local import watching
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
@@ -112,12 +112,8 @@ class Platform:
                 await asyncio.gather(changes, return_exceptions=True)
 
     async def _reload(self, agents: LocalAgents) -> None:
-        async for changes in watchfiles.awatch(
-            self.project.directory,
-            watch_filter=lambda _, path: self.project.is_source(path),
-            recursive=True,
-        ):
-            await agents.changed({path for _, path in changes})
+        async for changed in watching.changes(self.project):
+            await agents.changed(changed)
 
     def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
         routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *api.routes(

@@ -5,6 +5,7 @@ DIR/agent.py                   a directory that is itself one agent
 DIR/**/*.yaml                  manifests of Channels and of agents that run elsewhere
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,10 +87,29 @@ class Project:
     def is_source(self, path: Path | str) -> bool:
         """Whether an agent may depend on the file."""
         path = Path(path)
-        if path.suffix not in _SOURCE_SUFFIXES or not _within(path, self.directory):
+        return path.suffix in _SOURCE_SUFFIXES and self._seen(path)
+
+    def may_be_folder(self, path: Path | str) -> bool:
+        """Whether the path is, or may have been, a folder with files that agents depend on."""
+        path = Path(path)
+        return self._seen(path) and (path.is_dir() or not (path.suffix or path.exists()))
+
+    def sources(self) -> set[Path]:
+        """All files that agents may depend on."""
+        found: set[Path] = set()
+        for folder, folders, files in os.walk(self.directory):
+            folders[:] = [name for name in folders if not _hidden(name)]
+            found.update(Path(folder, name) for name in files)
+        return {path for path in found if self.is_source(path)}
+
+    def _seen(self, path: Path) -> bool:
+        if not _within(path, self.directory):
             return False
-        parts = path.relative_to(self.directory).parts
-        return not any(part in IGNORED or part.startswith(".") for part in parts)
+        return not any(_hidden(part) for part in path.relative_to(self.directory).parts)
+
+
+def _hidden(name: str) -> bool:
+    return name in IGNORED or name.startswith(".")
 
 
 def _within(path: Path, folder: Path) -> bool:

@@ -11,17 +11,13 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-import watchfiles
-
+from lmos.local import watching
 from lmos.local.output import Output
 from lmos.local.process import Report
 from lmos.local.project import AgentSource, Project
 from lmos.local.server import claim
 from lmos.local.worker import Worker
 from lmos.protocols import loop
-
-#: Milliseconds for which changes are gathered: an editor writes more than once.
-GATHER = 100
 
 
 def run(
@@ -83,11 +79,5 @@ async def _until_signal(worker: Worker, project: Project) -> None:
 
 
 async def _watch(worker: Worker, project: Project, stop: asyncio.Event) -> None:
-    async for changes in watchfiles.awatch(
-        project.directory,
-        watch_filter=lambda _, path: project.is_source(path),
-        debounce=GATHER * 10,
-        step=GATHER,
-        stop_event=stop,
-    ):
-        worker.reload({Path(path) for _, path in changes})
+    async for changed in watching.changes(project, stop):
+        worker.reload(changed)

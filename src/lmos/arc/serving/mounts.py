@@ -48,6 +48,7 @@ class Mount:
 
 
 def _graphql(served: Served) -> Mounted:
+    """ARC's GraphQL at `/graphql` and `/subscriptions`."""
     from lmos.protocols import graphql
     from lmos.protocols.directory import several
 
@@ -64,6 +65,7 @@ def _graphql(served: Served) -> Mounted:
 
 
 def _agui(served: Served) -> Mounted:
+    """AG-UI at `/agui`, and at `/agui/{name}` for several."""
     from lmos.protocols import agui
     from lmos.protocols.directory import several
 

@@ -3,7 +3,8 @@
 A turn becomes a task: its text comes as chunks of an artifact, a question back interrupts it, a
 failure fails it. Between two parties that both know the extension `EXTENSION` the turn itself and
 each of its events ride along in metadata, so that nothing is lost on the way; towards others
-only the user's message leaves the house. Both bindings, JSON-RPC and HTTP+JSON, are at `/a2a`.
+only the user's message leaves the house. JSON-RPC and HTTP+JSON are at `/a2a`, gRPC (`rpc`) has a
+port of its own; all are faces of one `Service`.
 """
 
 from lmos.protocols.a2a.card import CARD, Offer, describe
