@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 from typing_extensions import TypeVar
 
-from lmos.arc import team
+from lmos.arc import given, team
 from lmos.arc.adl import Document, UseCase, check_replies, check_tools
 from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
@@ -106,41 +106,56 @@ class Agent(Generic[In, Out]):
         input: type[In] | None = None,
         output: type[Out] | None = None,
     ) -> None:
+        if not name:
+            raise errors.InvalidInput("an agent has a name; write Agent(name=...)")
+        given.kind("limit", limit, RateLimit, "RateLimit(60, per=60)")
+        given.kind("budget", budget, Budget, "Budget(rounds=10)")
         self.name = name
         self.description = description
         self.version = version
-        self.channels = tuple(channels)
-        self.tenants = tuple(tenants)
-        self.features = frozenset(activate_on_features)
+        self.channels = given.several("channels", channels)
+        self.tenants = given.several("tenants", tenants)
+        self.features = frozenset(given.several("activate_on_features", activate_on_features))
         self.tools: dict[str, Tool] = {}
         self.agents = team.by_name(agents)
         self.limit = limit
         self.instructions_given: list[Callable[[Context], Any] | str] = []
-        self.input_filters: list[Filter] = list(input_filters)
-        self.output_filters: list[Filter] = list(output_filters)
+        self.input_filters: list[Filter] = []
+        self.output_filters: list[Filter] = []
         self.failure_handlers: list[Callable[..., Any]] = []
         self.start_handlers: list[Callable[..., Any]] = []
-        if instructions:
+        for function in given.several("input_filters", input_filters):
+            self.input_filter(function)
+        for function in given.several("output_filters", output_filters):
+            self.output_filter(function)
+        if callable(instructions):
+            self.instructions(instructions)
+        elif instructions:
             self.instructions_given.append(instructions)
         self._capabilities = tuple(capabilities)
         self._types = (input, output)
         self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
         self._folder = folder_of_caller()
+        if adl not in ("strict", "arc"):
+            raise errors.InvalidInput(f"adl={adl!r} is no way to read use cases; strict or arc are")
         self._adl = adl
         self._read()
-        self._deps = Dependencies(tuple(deps))
+        self._deps = Dependencies(given.several("deps", deps))
         self._open: AsyncExitStack | None = None
         self._starting = asyncio.Lock()
         self.engine = Engine(
             self,
-            models=(model, *fallback_models),
+            models=(model, *given.several("fallback_models", fallback_models)),
             settings=settings,
             budget=budget or Budget(),
             tools=tools if callable(tools) else None,
             memory=memory,
         )
-        for tool in () if callable(tools) else tools:
+        if callable(tools):
+            role = "what chooses the tools of a turn (for one tool write tools=[...])"
+            given.callable_with(role, tools, "ctx")
+        for tool in () if callable(tools) else given.several("tools", tools):
             self._add(self.made(tool))
 
     def __repr__(self) -> str:
@@ -174,11 +189,14 @@ class Agent(Generic[In, Out]):
 
     def instructions(self, function: F) -> F:
         """Adds what a language model is told in each turn: a function of the context."""
+        given.callable_with("instructions", function, "ctx")
         self.instructions_given.append(function)
         return function
 
     def input_filter(self, function: F) -> F:
         """Adds a function that changes what the user says before anybody reads it."""
+        if not hasattr(function, "messages"):
+            given.callable_with("an input filter", function, "ctx", "text")
         self.input_filters.append(function)
         return function
 
@@ -194,6 +212,7 @@ class Agent(Generic[In, Out]):
         """
 
         def add(function: F) -> F:
+            given.callable_with("an output filter", function, "ctx", "text")
             if window:
                 function.window = window  # type: ignore[attr-defined]
             self.output_filters.append(function)
@@ -205,6 +224,7 @@ class Agent(Generic[In, Out]):
         """Adds a function of the context and an error: the text to answer with, or None to leave it
         to the next one, and at last to the caller.
         """
+        given.callable_with("on_fail", function, "ctx", "error")
         self.failure_handlers.append(function)
         return function
 
@@ -212,6 +232,7 @@ class Agent(Generic[In, Out]):
         """Adds a function of the agent that runs when it starts; what it raises keeps the agent
         from starting.
         """
+        given.callable_with("on_start", function, "agent")
         self.start_handlers.append(function)
         return function
 
@@ -395,7 +416,7 @@ class Agent(Generic[In, Out]):
         return self._typed_result(result)
 
     def run_sync(self, request: In | Turn, **options: Any) -> Result[Out]:
-        """`run` for programs without an event loop."""
+        """`run` for programs without an event loop. `InvalidInput` where there is one."""
 
         async def once() -> Result[Out]:
             try:
@@ -403,7 +424,13 @@ class Agent(Generic[In, Out]):
             finally:
                 await self.stop()
 
-        return asyncio.run(once())
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(once())
+        raise errors.InvalidInput(
+            "run_sync starts an event loop, and here one runs already; await agent.run(...)"
+        )
 
     def stream(self, request: In | Turn, **options: Any) -> AsyncGenerator[TurnEvent, None]:
         """The events of the answer as they come; `options` are those of `run`."""

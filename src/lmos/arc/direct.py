@@ -146,6 +146,8 @@ class Direct:
     def refusal(self, there: Sequence[UseCase]) -> str:
         """What is said when no use case is meant."""
         offers = [case.examples[0] if case.examples else case.description for case in there[:6]]
+        if not offers:
+            return "I cannot help with that."
         lines = "\n".join(f"- {offer}" for offer in offers)
         return f"I cannot help with that. You can ask me, for example:\n{lines}"
 

@@ -1,5 +1,6 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from lmos.arc.budget import Budget
 from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
+from lmos.arc.given import tools_of
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
@@ -19,6 +21,8 @@ from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
+
+log = logging.getLogger("lmos.arc")
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -100,7 +104,7 @@ class Engine:
         """The tools of the turn, with one more where it is given."""
         agent = self._agent
         if self._tools is not None or extra is not None:
-            added = map(agent.made, await valued(self._tools, ctx) or ())
+            added = map(agent.made, tools_of(await valued(self._tools, ctx)))
             more = {tool.name: tool for tool in (*added, extra) if tool is not None}
             return Toolbox({**agent.tools, **more}, agent.output)
         if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
@@ -204,6 +208,12 @@ class Engine:
             raise errors.InvalidInput(
                 f"{self._agent.name} answers with an object, which takes a language model, and "
                 f"there is none ({self.choice.why})"
+            )
+        if not self._agent.use_cases:
+            log.warning(
+                "%s has neither use cases nor a language model (%s): it can answer nothing",
+                self._agent.name,
+                self.choice.why,
             )
         await self.direct.load()
 

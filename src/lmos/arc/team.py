@@ -140,7 +140,7 @@ class Chain:
         if not agents:
             raise errors.InvalidInput(f"the chain {name} has no agents")
         self.name = name
-        self._agents = tuple(agents)
+        self._agents = tuple(map(an_agent, agents))
         self._on_failure = on_failure
 
     @property
@@ -262,11 +262,19 @@ async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message
     return Message(role="assistant", content="\n\n".join(said), turn_id=turn.turn_id), usage
 
 
+def an_agent(given: Answering) -> Answering:
+    """The agent as it is. `InvalidInput` when it is none."""
+    if not (hasattr(given, "responder") and hasattr(given, "name")):
+        text = f"{given!r} is no agent; give an Agent, a Team, a Chain or a Remote"
+        raise errors.InvalidInput(text)
+    return given
+
+
 def by_name(agents: Iterable[Answering]) -> dict[str, Answering]:
-    """The agents by their names. `InvalidInput` when two have the same."""
+    """The agents by their names. `InvalidInput` when two have the same, or one is no agent."""
     found: dict[str, Answering] = {}
     for agent in agents:
-        if agent.name in found:
+        if an_agent(agent).name in found:
             raise errors.InvalidInput(f"two agents are named {agent.name}; rename one of them")
         found[agent.name] = agent
     return found

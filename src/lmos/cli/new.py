@@ -64,27 +64,13 @@ The user asks who or what the assistant is and what it can do.
 
 TEST = '''"""What the {name} answers, with the real agent and no language model."""
 
-import asyncio
-
 from agents.{folder}.agent import {variable}
 
-from lmos import Message, Turn
-from lmos.model import Answer
 
-
-async def ask(text: str) -> str:
-    turn = Turn(
-        channel="web",
-        conversation_id="test",
-        turn_id="1",
-        messages=(Message(role="user", content=text),),
-    )
-    events = [event async for event in {variable}.respond(turn)]
-    return "".join(event.message.content for event in events if isinstance(event, Answer))
-
-
-def test_it_tells_the_time() -> None:
-    assert asyncio.run(ask("tell me the time please")).startswith("It is ")
+async def test_it_tells_the_time(ask):
+    answer = await ask({variable}, "tell me the time please")
+    assert answer.called("get_time")
+    assert answer.text.startswith("It is ")
 '''
 
 CHANNEL = """apiVersion: lmos.eclipse/v1
@@ -130,6 +116,8 @@ def agent(name: str, directory: Path) -> None:
         "variable": folder,
         "title": full.replace("-", " ").capitalize(),
     }
+    if not (directory / "agents" / "__init__.py").exists():  # pytest looks for `agents` above it
+        _write(directory / "agents" / "__init__.py", "")
     _write(target / "__init__.py", "")
     _write(target / "agent.py", AGENT.format(**words))
     _write(target / "use_cases.md", USE_CASES.replace("__NAME__", full.replace("-", " ")))

@@ -130,7 +130,8 @@ def _made(spec: str) -> "Model":
     except ImportError as error:
         raise errors.MissingExtra("models", f"the model {spec} ({error})") from error
     except (UserError, ValueError) as error:
-        raise errors.InvalidInput(f"the model {spec} cannot be used: {error}") from error
+        told = str(error).partition(" To try ")[0]  # another library's way to go on is not ours
+        raise errors.InvalidInput(f"the model {spec} cannot be used: {told}") from None
 
 
 def _compatible(name: str, base: str, key: str) -> "Model":
