@@ -69,10 +69,15 @@ def check_examples(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
     """A diagnostic for every example that another use case has too, unless their headers cannot
     both hold.
     """
-    before: dict[str, list[tuple[UseCase, int]]] = {}
+    before: dict[str, tuple[UseCase, int]] = {}
+    more: dict[str, list[tuple[UseCase, int]]] = {}
     for case in cases:
         for example, line in zip(case.examples, case.example_lines, strict=True):
-            others = before.setdefault(" ".join(example.casefold().split()).rstrip(".!?"), [])
+            key = example.casefold().rstrip(".!? ")
+            first = before.setdefault(key, (case, line))
+            if first[0] is case:
+                continue
+            others = more.setdefault(key, [first])
             for other, number in others[:_COMPARED]:
                 if other.id != case.id and not exclusive(case.conditions, other.conditions):
                     message = f"{_short(example)} is an example of {other.id} too, in line {number}"

@@ -82,7 +82,7 @@ class _Formatter:
 
     def __init__(self, text: str) -> None:
         self._raw = lines_of_text(text)
-        self._source = {line.number: line for line in Source(text).lines}
+        self._source = {line.number: line for line in Source(text)}
         self._in_case = False
         self._section = ""
         self._quoted: set[int] = set()

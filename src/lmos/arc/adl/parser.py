@@ -95,22 +95,21 @@ def parse(text: str, file: str = "") -> Document:
 
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
-        source = Source(text)
+        self._source = Source(text)
         self._file = file
-        self._lines = source.lines
-        self._comments = source.comments
-        self._diagnostics = source.diagnostics
-        self._done: list[_Open] = []
+        self._diagnostics: list[Diagnostic] = []
+        self._cases: list[UseCase] = []
         self._roles: list[_Role] = []
         self._version = ""
         self._case: _Open | None = None
         self._section: _Section | None = None
 
     def document(self) -> Document:
-        ended = False
-        for line in self._lines:
+        ended = says = False
+        for line in self._source:
             text = line.text
             begin = text.lstrip()[:1] if line.kind == "text" else ""
+            says = says or bool(begin)
             if begin == "<" and (found := VERSION.fullmatch(text.strip())):
                 self._set_version(found[1].strip())
             elif begin == "#" and (heading := heading_of(text)):
@@ -123,14 +122,23 @@ class _Parser:
             elif self._case is not None and begin and not ended:
                 fix = "put it below a heading"
                 self._say(line.number, 1, "text outside a section", fix, "text-outside")
-        if not self._done and any(line.text.strip() for line in self._lines):
+        self._close()
+        return self._document(says)
+
+    def _document(self, says: bool) -> Document:
+        """What has been read, checked; `says` whether there was anything at all."""
+        cases = tuple(self._cases)
+        roles = tuple(self._role(role) for role in self._roles)
+        if says and not cases and not roles:
             fix = "begin one with: ### UseCase: my_use_case"
             self._say(1, 1, "there is no use case", fix, "no-use-case")
-        cases = tuple(self._finished(open_) for open_ in self._done)
-        roles = tuple(self._role(role) for role in self._roles)
-        self._diagnostics += [*check_ids(cases), *check_examples(cases)]
+        self._diagnostics += [
+            *self._source.diagnostics,
+            *check_ids(cases),
+            *check_examples(cases),
+        ]
         diagnostics = tuple(sorted(self._diagnostics, key=lambda d: (d.line, d.column)))
-        return Document(cases, diagnostics, roles, tuple(self._comments))
+        return Document(cases, diagnostics, roles, tuple(self._source.comments))
 
     # --- headings ---------------------------------------------------------------------------------
 
@@ -143,7 +151,7 @@ class _Parser:
         elif word == "role":
             self._section = _Section(number, column)
             self._roles.append(_Role(rest.strip(), self._section))
-            self._case = None
+            self._close()
         elif _NO_COLON.fullmatch(word):
             fix = f"write it as: ### {title.split()[0]}: {title.split()[-1]}"
             self._say(number, column, "a colon is missing", fix, "heading")
@@ -164,7 +172,7 @@ class _Parser:
         """A use case begins, or with `sub` a case, whose text is its solution."""
         case = self._header(header, number, column)
         case.sub = sub
-        self._done.append(case)
+        self._close()
         self._case, self._section = case, None
         if sub:
             self._section = case.sections["solution"] = _Section(number, column)
@@ -205,6 +213,12 @@ class _Parser:
             self._case.version = version
 
     # --- sections ---------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """The use case that is open is finished."""
+        if self._case is not None:
+            self._cases.append(self._finished(self._case))
+            self._case = None
 
     def _finished(self, case: _Open) -> UseCase:
         description = ""
@@ -272,6 +286,8 @@ def _examples(lines: list[SourceLine]) -> Iterator[tuple[str, int]]:
 
 def without_bullet(text: str) -> str:
     """An example without the bullet before it."""
+    if text.startswith("- "):
+        return text[2:].strip()
     return text[BULLET.match(text).end() :].strip()  # type: ignore[union-attr]
 
 
