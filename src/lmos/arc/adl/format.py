@@ -47,7 +47,7 @@ class _Written:
 
 def formatted(text: str) -> str:
     """The document in its one form. It ends with a newline unless it is empty."""
-    lines = "\n".join(_spaced(_Formatter(text).lines()))
+    lines = "\n".join(_spaced(_Formatter(text).lines())).strip("\n")
     return f"{lines}\n" if lines else ""
 
 

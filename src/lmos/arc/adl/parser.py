@@ -56,11 +56,12 @@ END = re.compile(r"-{4,}\s*$")
 
 @dataclass(slots=True)
 class _Section:
-    """A section being read: where its heading is, and its lines."""
+    """A section being read: where its heading is, its lines, and whether it may be empty."""
 
     line: int
     column: int
     lines: list[SourceLine] = field(default_factory=list)
+    may_be_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class _Open:
     limit: int | None = None
     conditions: tuple[Condition, ...] = ()
     category: str = ""
-    sections: dict[SectionName, _Section] = field(default_factory=dict)
+    sections: list[tuple[SectionName, _Section]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -161,8 +162,13 @@ class _Parser:
         elif word == "category":
             self._category(rest.strip(), number, column)
         elif word in SECTIONS:
-            opened = _Section(number, column)
-            self._section = self._case.sections.setdefault(SECTIONS[word], opened)
+            self._section = _Section(number, column)
+            self._case.sections.append((SECTIONS[word], self._section))
+            if rest.strip():
+                fix = "put it into the line below"
+                self._section.may_be_empty = True
+                place = heading.start("rest") + 1 + len(rest) - len(rest.lstrip())
+                self._say(number, place, "text behind a heading is not read", fix, "heading-text")
         else:
             fix = _fix_of_section(word)
             self._say(number, column, f"unknown section {title!r}", fix, "unknown-section")
@@ -175,7 +181,8 @@ class _Parser:
         self._close()
         self._case, self._section = case, None
         if sub:
-            self._section = case.sections["solution"] = _Section(number, column)
+            self._section = _Section(number, column)
+            case.sections.append(("solution", self._section))
 
     def _header(self, header: str, number: int, column: int) -> _Open:
         header = " ".join(header.split())
@@ -221,25 +228,19 @@ class _Parser:
             self._case = None
 
     def _finished(self, case: _Open) -> UseCase:
-        description = ""
+        description: list[str] = []
         examples: dict[str, int] = {}
-        sections: dict[SectionName, tuple[Part, ...]] = {}
-        for name, section in case.sections.items():
+        parts: dict[SectionName, list[Part]] = {}
+        for name, section in case.sections:
             self._check_section(section)
             if name == "description":
-                description = "\n".join(line.text.strip() for line in section.lines).strip()
+                description.append(_plain_text(section.lines))
             elif name == "examples":
                 for text, number in _examples(section.lines):
                     examples.setdefault(text, number)
             else:
-                sections[name] = read_parts(section.lines, self._say)
-        if "description" not in case.sections and not case.sub:
-            fix = "say when it applies"
-            message = f"use case {case.id} has no Description"
-            self._say(case.line, 1, message, fix, "no-description")
-        if "solution" not in case.sections:
-            message = f"use case {case.id} has no Solution"
-            self._say(case.line, 1, message, "say what to do", "no-solution")
+                parts.setdefault(name, []).extend(read_parts(section.lines, self._say))
+        self._check_case(case)
         return UseCase(
             id=case.id,
             line=case.line,
@@ -247,9 +248,9 @@ class _Parser:
             category=case.category,
             execution_limit=case.limit,
             conditions=case.conditions,
-            description=description,
+            description="\n".join(filter(None, description)),
             examples=tuple(examples),
-            sections=sections,
+            sections={name: tuple(found) for name, found in parts.items()},
             sub=case.sub,
             column=case.column,
             example_lines=tuple(examples.values()),
@@ -259,8 +260,17 @@ class _Parser:
     def _role(self, role: _Role) -> Role:
         return Role(role.name, read_parts(role.section.lines, self._say), role.section.line)
 
+    def _check_case(self, case: _Open) -> None:
+        there = {name for name, _ in case.sections}
+        if "description" not in there and not case.sub:
+            message = f"use case {case.id} has no Description"
+            self._say(case.line, 1, message, "say when it applies", "no-description")
+        if "solution" not in there:
+            message = f"use case {case.id} has no Solution"
+            self._say(case.line, 1, message, "say what to do", "no-solution")
+
     def _check_section(self, section: _Section) -> None:
-        if not any(line.text.strip() for line in section.lines):
+        if not section.may_be_empty and not any(line.text.strip() for line in section.lines):
             fix = "say something below it, or remove the heading"
             self._say(section.line, section.column, "the section is empty", fix, "empty-section")
 
@@ -276,6 +286,16 @@ def heading_of(text: str) -> re.Match[str] | None:
     if found and word and (found["blank"] or word.lower() in (*SECTIONS, *USE_CASE, *_OTHERS)):
         return found
     return None
+
+
+def _plain_text(lines: list[SourceLine]) -> str:
+    """The lines as text, fences as they are, with one empty line at most between others."""
+    found: list[str] = []
+    for line in lines:
+        text = line.text if line.fenced else line.text.strip()
+        if text or line.fenced or (found and found[-1]):
+            found.append(text)
+    return "\n".join(found).strip()
 
 
 def _examples(lines: list[SourceLine]) -> Iterator[tuple[str, int]]:

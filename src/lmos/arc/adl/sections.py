@@ -17,7 +17,7 @@ MAX_REPLY_LINES = 100
 MAX_DEPTH = 20
 
 CONDITION = re.compile(
-    r"\s*(?:-\s+)?<((?:regex:(?:\\.|[^\\>])*|[!\w(][!\w,.\-() ]*))>", re.IGNORECASE
+    r"\s*(?:-\s+)?<[ \t]*((?:regex:(?:\\.|[^\\>])*|[!\w(][!\w,.\-() ]*))>", re.IGNORECASE
 )
 _UNCLOSED = re.compile(r"\s*(?:-\s+)?<(?:regex:|!?[A-Za-z_])[^>]*$", re.IGNORECASE)
 _TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)(!?)")
@@ -92,7 +92,7 @@ class _Section:
         closes = 0
         if "</>" in text:
             text, closes = _CLOSE.subn("", text)
-        if conditions and not closes and not text.strip():
+        if conditions is not None and not closes and not text.strip():
             self._open_block(conditions, line.number)
             return
         if not text.strip() and not closes:
@@ -100,7 +100,7 @@ class _Section:
         elif text.strip():
             part = self._text(text, line.number, column)
             self._add(Block(conditions, (part,), line.number, True) if conditions else part)
-        elif conditions:
+        elif conditions is not None:
             column = line.text.find("<") + 1
             fix = "put text between the condition and </>"
             self._say(line.number, column, "the block is empty", fix, "empty-block")
@@ -130,10 +130,10 @@ class _Section:
             command.enforced,
         )
 
-    def _leading(self, line: SourceLine) -> tuple[tuple[Condition, ...], str, int]:
-        """The conditions before a line's text, the text, and the column where it begins."""
+    def _leading(self, line: SourceLine) -> tuple[tuple[Condition, ...] | None, str, int]:
+        """The conditions before a line's text, None for none, the text, and where it begins."""
         if "<" not in line.text:
-            return (), line.text, 1
+            return None, line.text, 1
         found: list[Condition] = []
         bullet, end = "", 0
         while match := CONDITION.match(line.text, end):
@@ -144,9 +144,10 @@ class _Section:
             column = line.text.find("<", end) + 1
             fix = "end it with >, or write \\< for the sign"
             self._say(line.number, column, "the condition is never closed", fix, "condition")
-        text = line.text[end:].lstrip() if found else line.text
-        column = len(line.text) - len(text) - len(bullet) + 1
-        return tuple(found), bullet + text, column
+        if not end:
+            return None, line.text, 1
+        text = line.text[end:].lstrip()
+        return tuple(found), bullet + text, len(line.text) - len(text) - len(bullet) + 1
 
     def _wrong(self, line: SourceLine) -> Callable[[int, str, str], None]:
         return lambda column, message, fix: self._say(
@@ -177,7 +178,7 @@ class _Section:
         if not self._open:
             return False
         conditions, parts, number = self._open.pop()
-        self._add(Block(conditions, tuple(parts), number))
+        self._add(Block(conditions, tuple(_trimmed(parts)), number))
         return True
 
     def _close_all(self) -> None:
@@ -193,8 +194,9 @@ def _fence(lines: Sequence[SourceLine]) -> Fence:
     column = len(first) - len(mark) + 1
     info = mark.lstrip(mark[0])
     mark = mark[: len(mark) - len(info)]
-    inner = lines[1:-1] if lines[-1].kind == "close" else lines[1:]
-    code = "\n".join(line.text for line in inner)
+    closed = lines[-1].kind == "close"
+    code = "\n".join(line.text for line in (lines[1:-1] if closed else lines[1:]))
+    code = code if closed else code.rstrip("\n")
     language = info.split()[0] if info.strip() else ""
     return Fence(language, code, lines[0].number, column, mark, info.strip())
 
