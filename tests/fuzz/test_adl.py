@@ -11,8 +11,8 @@ import pytest
 SECONDS = int(os.environ.get("LMOS_FUZZ_SECONDS", "20"))
 HERE = Path(__file__).parent
 WORDS = (
-    "### UseCase: ", "### Case: ", "# Role", "#### Description\n", "#### Solution\n", "#### Steps\n",
-    "#### Examples\n- ", "#### Fallback Solution\n", "#### Category: ", "----\n", "<Version: 1>",
+    "### UseCase: ", "### Case: ", "# Role", "#### Description\n", "#### Solution\n",
+    "#### Steps\n", "#### Examples\n- ", "#### Fallback Solution\n", "#### Category: ", "----\n", "<Version: 1>",
     "<a>", "<!a>", "<a or b>", "<(a and b)>", "<else>", "<step_2>", "<regex:a+>", "</>", "@f()!",
     "#a/b ", "[a] ", "```expr\n", "```\n", "<!--", "-->", "// ", "{{a.b}}", "\\<", '"', "\r\n",
 )  # fmt: skip

@@ -5,8 +5,10 @@ stands between `<` and `>`. Every mistake is collected with its position, none e
 takes time in proportion to the text, whatever the text is.
 """
 
+import gc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lmos.arc.adl.ast import (
@@ -43,6 +45,8 @@ SECTIONS: dict[str, SectionName] = {
     "output": "output",
 }
 USE_CASE = ("usecase", "use case", "skill")
+#: Characters of a document that the garbage collector stays away from.
+LARGE = 200_000
 _OTHERS = ("case", "category", "role")
 _KNOWN = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
 _NO_COLON = re.compile(r"(?:use ?case|skill|case)\s+\S+", re.IGNORECASE)
@@ -91,7 +95,21 @@ def parse(text: str, file: str = "") -> Document:
     """The document that the text writes, with a diagnostic for everything that is wrong. `file` is
     the name that its use cases carry.
     """
-    return _Parser(text, file).document()
+    with _uncollected(len(text) > LARGE):
+        return _Parser(text, file).document()
+
+
+@contextmanager
+def _uncollected(large: bool) -> Iterator[None]:
+    """Keeps the garbage collector from walking again and again through a tree that only grows."""
+    pause = large and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 class _Parser:
