@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,11 @@ import pytest
 
 SECONDS = int(os.environ.get("LMOS_FUZZ_SECONDS", "20"))
 HERE = Path(__file__).parent
-WORDS = (
-    "### UseCase: ", "### Case: ", "# Role", "#### Description\n", "#### Solution\n",
-    "#### Steps\n", "#### Examples\n- ", "#### Fallback Solution\n", "#### Category: ", "----\n", "<Version: 1>",
-    "<a>", "<!a>", "<a or b>", "<(a and b)>", "<else>", "<step_2>", "<regex:a+>", "</>", "@f()!",
-    "#a/b ", "[a] ", "```expr\n", "```\n", "<!--", "-->", "// ", "{{a.b}}", "\\<", '"', "\r\n",
-)  # fmt: skip
+WORDS = """
+### UseCase: |### Case: |# Role|#### Description|#### Solution|#### Steps|#### Examples|- |----
+#### Fallback Solution|#### Category: |<Version: 1>|<a>|<!a>|<a or b>|<(a and b)>|<else>|<step_2>
+<regex:a+>|</>|@f()!|#a/b |[a] |```expr|```|~~~|<!--|-->|// |{{a.b}}|\\<|"
+"""
 
 
 @pytest.mark.slow
@@ -28,7 +28,11 @@ def test_no_input_breaks_the_parser(tmp_path: Path) -> None:
     for file in (HERE.parents[1] / "examples").rglob("use_cases.md"):
         (corpus / file.parent.name).write_bytes(file.read_bytes()[:1_500])
     words = tmp_path / "words"
-    escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in WORDS)
+    escaped = (
+        "".join(f"\\x{byte:02x}" for byte in word.encode())
+        for word in re.split(r"[|\n]", WORDS)
+        if word
+    )
     words.write_text("".join(f'"{word}"\n' for word in escaped))
     run = subprocess.run(
         [sys.executable, str(HERE / "adl_target.py"), f"-max_total_time={SECONDS}", "-timeout=5",
