@@ -6,7 +6,17 @@ import pytest
 from documents import documents
 from hypothesis import given, settings
 
-from lmos.arc.adl import Document, check_conditions, check_fences, formatted, parse
+from lmos.arc.adl import (
+    Document,
+    Files,
+    check_conditions,
+    check_fences,
+    check_replies,
+    check_tools,
+    formatted,
+    link,
+    parse,
+)
 from lmos.arc.adl.ast import Condition, Fence
 from lmos.arc.adl.checks import exclusive
 
@@ -36,6 +46,7 @@ def case(header: str, *examples: str) -> str:
         ("<regex:>x", "5:2: the regular expression is empty"),
         ("<regex:a(>x", "5:8: the regular expression is wrong: missing )"),
         ("<regex:" + "a" * 600 + ">x", "5:2: the regular expression is too long"),
+        ("<regex:(a+b?)+c>x", "5:8: the regular expression may take very long; write it without"),
         ("text <web> more", "5:6: <web> stands inside the line and is no condition there"),
         ("<x></>", "5:1: the block is empty; put text between the condition and </>"),
         ("```expr\n1", "5:1: the code fence is never closed; end it with ```"),
@@ -178,6 +189,7 @@ HARD = {
     "sections": "#### Solution\n",
     "cases": "### UseCase: a{}\n",
     "one id": "### UseCase: a\n",
+    "ids with conditions": "### UseCase: a <a{}, !b{}, c, d>\n",
     "conditions": "<a{} or (b and !c)>x\n",
     "on one line": "<a>",
     "open blocks": "<a>\n",
@@ -204,7 +216,7 @@ def test_time_grows_with_the_text_only(name: str) -> None:
     def seconds(size: int) -> float:
         unit = HARD[name]
         count = size // len(unit)
-        body = "".join(unit.format(i) for i in range(count)) if "{}" in unit else unit * count
+        body = "".join(unit.replace("{}", str(i)) for i in range(count))
         text = TOP + body
         began = time.process_time()
         formatted(text)
@@ -213,6 +225,18 @@ def test_time_grows_with_the_text_only(name: str) -> None:
 
     small = seconds(60_000)
     assert seconds(300_000) < 12 * max(small, 0.05)
+
+
+@pytest.mark.parametrize("unit", ["@t{}() ", "#a{} ", "{{{{x{}}}}} ", "<a{}>", "<a{}>x\n"])
+def test_time_of_checks_grows_with_the_text_only(unit: str) -> None:
+    text = "".join(unit.format(i) for i in range(40_000))
+    for solution in (text, f'"{text}"'):
+        began = time.process_time()
+        document = link(TOP + solution, Files({})).document
+        check_tools(document, ["t"])
+        check_conditions(document, ["a"])
+        check_replies(document, ["x"])
+        assert time.process_time() - began < 6
 
 
 def test_five_megabytes_take_as_long_as_five_of_one() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from lmos.arc.adl import mustache
 from lmos.arc.adl.ast import (
+    TOOL,
     Block,
     Condition,
     Diagnostic,
@@ -17,7 +18,6 @@ from lmos.arc.adl.ast import (
     Part,
     UseCase,
     parts_of,
-    tools_of,
 )
 from lmos.arc.adl.meant import Meant
 from lmos.arc.adl.runners import RUNNERS
@@ -26,10 +26,12 @@ from lmos.arc.adl.runners import RUNNERS
 REUSED = "keep it where it belongs, so that it leads to one use case"
 #: Names that are conditions everywhere.
 ALWAYS_KNOWN = ("sometimes",)
+#: Mistakes of one kind in one reply that are told.
+_TOLD = 100
 #: Different conditions of two headers up to which it is worked out whether both can hold.
-_WORKED_OUT = 10
+_WORKED_OUT = 8
 #: Use cases of one id, or with one example, that another one is compared with.
-_COMPARED = 20
+_COMPARED = 5
 
 
 # --- within the document --------------------------------------------------------------------------
@@ -88,9 +90,9 @@ def check_examples(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
 
 def exclusive(one: Sequence[Condition], other: Sequence[Condition]) -> bool:
     """Whether the conditions cannot all hold at once, as far as that can be worked out."""
-    both = (*one, *other)
-    if not one or not other:
+    if set(one) <= set(other) or set(other) <= set(one):
         return False
+    both = (*one, *other)
     atoms = list(dict.fromkeys(atom for condition in both for atom in _atoms(condition)))
     if len(atoms) > _WORKED_OUT:
         return False
@@ -133,9 +135,9 @@ def check_tools(document: Document, known: Iterable[str]) -> list[Diagnostic]:
         return f"did you mean @{near}()?" if near else f"the agent's tools: {tools.listed()}"
 
     return [
-        _at(part, f"@{tool}(", f"there is no tool {_short(tool)}", fix(tool), "unknown-tool")
+        Diagnostic(*place, f"there is no tool {_short(tool)}", fix(tool), "unknown-tool")
         for part in _parts(document)
-        for tool in dict.fromkeys(tools_of(part))
+        for tool, place in _tools(part)
         if tool not in tools
     ]
 
@@ -149,14 +151,13 @@ def check_replies(document: Document, known: Iterable[str]) -> list[Diagnostic]:
     for line in _lines(document):
         if "{{" not in line.text or line.reply is None:
             continue
-        for tag, message, fix in mustache.check(line.reply):
+        for tag, message, fix in mustache.check(line.reply)[:_TOLD]:
             found.append(_at(line, tag, message, fix, "reply"))
-        for name in mustache.names(line.reply):
-            if name not in names:
-                near = names.near(name)
-                fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
-                message = f"nothing fills {{{{{name}}}}}"
-                found.append(_at(line, name, message, fix, "unknown-variable"))
+        for name in [name for name in mustache.names(line.reply) if name not in names][:_TOLD]:
+            near = names.near(name)
+            fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
+            message = f"nothing fills {{{{{name}}}}}"
+            found.append(_at(line, name, message, fix, "unknown-variable"))
     return found
 
 
@@ -216,11 +217,18 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-def _at(part: Part, piece: str, message: str, fix: str, code: str) -> Diagnostic:
-    """The diagnostic where the piece stands in the line or option."""
-    if isinstance(part, Line):
-        number, column = part.position(max(0, part.text.find(piece)))
-    else:
-        number = part.number
-        column = part.column if isinstance(part, (Option, Fence)) else 1
+def _tools(part: Part) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The tools that a part names, each once, and where."""
+    if isinstance(part, Option):
+        yield from ((tool, (part.number, part.column)) for tool in dict.fromkeys(part.tools))
+    elif isinstance(part, Line) and part.tools:
+        first: dict[str, int] = {}
+        for found in TOOL.finditer(part.text):
+            first.setdefault(found[1], found.start())
+        yield from zip(first, part.positions(first.values()), strict=True)
+
+
+def _at(line: Line, piece: str, message: str, fix: str, code: str) -> Diagnostic:
+    """The diagnostic where the piece stands in the line."""
+    number, column = line.position(max(0, line.text.find(piece)))
     return Diagnostic(number, column, message, fix, code)

@@ -178,7 +178,7 @@ def _with_conditions(text: str) -> str:
 def _tag(group: str) -> str:
     """`<group>` in its one form, as it is where it cannot be read."""
     wrong: list[str] = []
-    found = read_conditions(group, 1, 1, lambda _, message, __: wrong.append(message))
+    found = read_conditions(group, 1, 1, lambda *mistake: wrong.append(mistake[1]))
     return f"<{group if wrong or not found else ', '.join(map(condition_text, found))}>"
 
 

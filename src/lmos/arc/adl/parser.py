@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from lmos.arc.adl.ast import (
     WARNINGS,
@@ -209,14 +210,10 @@ class _Parser:
             fix = "write it as: ### UseCase: my_use_case"
             self._say(number, column, f"{header[:80]!r} is no id of a use case", fix, "id")
             return _Open(header or f"line_{number}", number, column, self._version)
-
-        def say(column: int, message: str, fix: str) -> None:
-            self._say(number, column, message, fix, "condition")
-
         conditions: list[Condition] = []
         for group in re.finditer(r"<([^<>]*)>", found["conditions"]):
             place = column + found.start("conditions") + group.start(1)
-            conditions += read_conditions(group[1], number, place, say)
+            conditions += read_conditions(group[1], number, place, partial(self._say, number))
         limit = int(found["limit"][:9]) if found["limit"] else None
         case = _Open(found["id"], number, column, self._version)
         case.limit, case.conditions = limit, tuple(conditions)

@@ -286,8 +286,10 @@ def circles(edges: Mapping[Key, Sequence[Key]]) -> Iterator[list[Key]]:
 def _places(case: UseCase) -> Iterator[_Place]:
     for part in case.parts():
         if isinstance(part, Line) and part.references:
-            for found in REFERENCE.finditer(part.text):
-                yield _Place(case.file, found[1], *part.position(found.start()))
+            found = list(REFERENCE.finditer(part.text))
+            places = part.positions(match.start() for match in found)
+            for match, (number, column) in zip(found, places, strict=True):
+                yield _Place(case.file, match[1], number, column)
         elif isinstance(part, Option) and part.reference:
             yield _Place(case.file, part.reference, part.number, part.column)
 

@@ -6,6 +6,7 @@ A condition before a line's text counts for that line; alone on its line it open
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from lmos.arc.adl.ast import Block, Condition, Fence, Line, Option, Part
 from lmos.arc.adl.conditions import read_conditions
@@ -138,7 +139,9 @@ class _Section:
         bullet, end = "", 0
         while match := CONDITION.match(line.text, end):
             bullet = bullet or ("- " if match[0].lstrip().startswith("- ") else "")
-            found += read_conditions(match[1], line.number, match.start(1) + 1, self._wrong(line))
+            found += read_conditions(
+                match[1], line.number, match.start(1) + 1, partial(self._say, line.number)
+            )
             end = match.end()
         if _UNCLOSED.match(line.text, end):
             column = line.text.find("<", end) + 1
@@ -148,11 +151,6 @@ class _Section:
             return None, line.text, 1
         text = line.text[end:].lstrip()
         return tuple(found), bullet + text, len(line.text) - len(text) - len(bullet) + 1
-
-    def _wrong(self, line: SourceLine) -> Callable[[int, str, str], None]:
-        return lambda column, message, fix: self._say(
-            line.number, column, message, fix, "condition"
-        )
 
     def _blank(self, number: int) -> None:
         """An empty line; several are one."""
