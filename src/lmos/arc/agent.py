@@ -6,10 +6,20 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools, load, parse, rendered_role
+from lmos.arc.adl import (
+    Diagnostic,
+    Document,
+    UseCase,
+    check_replies,
+    check_tools,
+    load,
+    parse,
+    rendered_role,
+)
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN, Direct, Reply, facts_of
 from lmos.arc.loop import Spoken, run, system_prompt
@@ -191,8 +201,14 @@ class Agent:
             *check_replies(self._document, self.reply_names),
         ]
         if found:
-            where = self._source or "use_cases"
-            raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+            raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
+
+    def _placed(self, problem: Diagnostic) -> str:
+        """What is wrong, with the path of its file."""
+        if not problem.file:
+            return f"{self._source or 'use_cases'}:{problem}"
+        file = Path(self._source).parent / f"{problem.file}.md"
+        return f"{file}:{replace(problem, file='')}"
 
     @property
     def reply_names(self) -> list[str]:

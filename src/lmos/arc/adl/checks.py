@@ -135,9 +135,9 @@ def check_tools(document: Document, known: Iterable[str]) -> list[Diagnostic]:
         return f"did you mean @{near}()?" if near else f"the agent's tools: {tools.listed()}"
 
     return [
-        Diagnostic(*place, f"there is no tool {_short(tool)}", fix(tool), "unknown-tool")
-        for part in _parts(document)
-        for tool, place in _tools(part)
+        Diagnostic(*at, f"there is no tool {_short(tool)}", fix(tool), "unknown-tool", file=file)
+        for part, file in _parts(document)
+        for tool, at in _tools(part)
         if tool not in tools
     ]
 
@@ -148,16 +148,17 @@ def check_replies(document: Document, known: Iterable[str]) -> list[Diagnostic]:
     """
     names = Meant(known)
     found = []
-    for line in _lines(document):
-        if "{{" not in line.text or line.reply is None:
+    for line, file in _parts(document):
+        if not isinstance(line, Line) or "{{" not in line.text or line.reply is None:
             continue
         for tag, message, fix in mustache.check(line.reply)[:_TOLD]:
-            found.append(_at(line, tag, message, fix, "reply"))
+            at = _place(line, tag)
+            found.append(Diagnostic(*at, message, fix, "reply", file=file))
         for name in [name for name in mustache.names(line.reply) if name not in names][:_TOLD]:
             near = names.near(name)
             fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
-            message = f"nothing fills {{{{{name}}}}}"
-            found.append(_at(line, name, message, fix, "unknown-variable"))
+            at, message = _place(line, name), f"nothing fills {{{{{name}}}}}"
+            found.append(Diagnostic(*at, message, fix, "unknown-variable", file=file))
     return found
 
 
@@ -165,14 +166,14 @@ def check_conditions(document: Document, known: Iterable[str]) -> list[Diagnosti
     """A diagnostic for every condition that is a name nobody sets."""
     names = Meant([*known, *ALWAYS_KNOWN])
     found = []
-    for condition in _conditions(document):
+    for condition, file in _conditions(document):
         for name in condition.names():
             if name.value not in names:
                 near = names.near(name.value)
                 fix = f"did you mean <{near}>?" if near else f"known: {names.listed()}"
                 message = f"there is no condition {_short(name.value)}"
-                place = (name.number, name.column)
-                found.append(Diagnostic(*place, message, fix, "unknown-condition"))
+                at = (name.number, name.column)
+                found.append(Diagnostic(*at, message, fix, "unknown-condition", file=file))
     return found
 
 
@@ -188,29 +189,31 @@ def check_fences(
             f"languages that run: {', '.join(languages) or 'none'}",
             "unknown-language",
             "warning",
+            file,
         )
-        for part in _parts(document)
+        for part, file in _parts(document)
         if isinstance(part, Fence) and part.language and part.language not in languages
     ]
 
 
-def _parts(document: Document) -> Iterator[Part]:
+def _parts(document: Document) -> Iterator[tuple[Part, str]]:
+    """Every part, and the file that it stands in."""
     for case in document.use_cases:
-        yield from case.parts()
+        for part in case.parts():
+            yield part, case.file
     for role in document.roles:
-        yield from parts_of(role.parts)
+        for part in parts_of(role.parts):
+            yield part, ""
 
 
-def _lines(document: Document) -> Iterator[Line]:
-    return (part for part in _parts(document) if isinstance(part, Line))
-
-
-def _conditions(document: Document) -> Iterator[Condition]:
+def _conditions(document: Document) -> Iterator[tuple[Condition, str]]:
     for case in document.use_cases:
-        yield from case.conditions
-    for part in _parts(document):
+        for condition in case.conditions:
+            yield condition, case.file
+    for part, file in _parts(document):
         if isinstance(part, Block):
-            yield from part.conditions
+            for condition in part.conditions:
+                yield condition, file
 
 
 def _short(text: str) -> str:
@@ -228,7 +231,6 @@ def _tools(part: Part) -> Iterator[tuple[str, tuple[int, int]]]:
         yield from zip(first, part.positions(first.values()), strict=True)
 
 
-def _at(line: Line, piece: str, message: str, fix: str, code: str) -> Diagnostic:
-    """The diagnostic where the piece stands in the line."""
-    number, column = line.position(max(0, line.text.find(piece)))
-    return Diagnostic(number, column, message, fix, code)
+def _place(line: Line, piece: str) -> tuple[int, int]:
+    """Where the piece stands in the line."""
+    return line.position(max(0, line.text.find(piece)))
