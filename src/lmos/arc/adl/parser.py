@@ -49,7 +49,6 @@ USE_CASE = ("usecase", "use case", "skill")
 #: Characters of a document that the garbage collector stays away from.
 LARGE = 200_000
 _OTHERS = ("case", "category", "role")
-_KNOWN = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
 _NO_COLON = re.compile(r"(?:use ?case|skill|case)\s+\S+", re.IGNORECASE)
 HEADER = re.compile(  # over text with single blanks
     r"(?P<id>[^\s(<]+) ?(?:\((?P<limit>\d*)\))? ?(?P<conditions>(?:<[^<>]*> ?)*)$"
@@ -120,6 +119,7 @@ class _Parser:
         self._diagnostics: list[Diagnostic] = []
         self._cases: list[UseCase] = []
         self._roles: list[_Role] = []
+        self._known = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
         self._version = ""
         self._case: _Open | None = None
         self._section: _Section | None = None
@@ -189,9 +189,14 @@ class _Parser:
                 place = heading.start("rest") + 1 + len(rest) - len(rest.lstrip())
                 self._say(number, place, "text behind a heading is not read", fix, "heading-text")
         else:
-            fix = _fix_of_section(word)
+            fix = self._section_meant(word)
             self._say(number, column, f"unknown section {title!r}", fix, "unknown-section")
             self._section = _Section(number, column)
+
+    def _section_meant(self, word: str) -> str:
+        near = self._known.near(word)
+        known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
+        return f"did you mean {near.title()}?" if near else f"sections are {known}, Goal, Context"
 
     def _open(self, header: str, number: int, column: int, sub: bool) -> None:
         """A use case begins, or with `sub` a case, whose text is its solution."""
@@ -324,9 +329,3 @@ def without_bullet(text: str) -> str:
     if text.startswith("- "):
         return text[2:].strip()
     return text[BULLET.match(text).end() :].strip()  # type: ignore[union-attr]
-
-
-def _fix_of_section(word: str) -> str:
-    near = _KNOWN.near(word)
-    known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
-    return f"did you mean {near.title()}?" if near else f"sections are {known}, Goal, Context"
