@@ -111,6 +111,12 @@ def test_mistakes_of_other_files_carry_their_name() -> None:
     assert found.document.errors[0].file == "x"
 
 
+def test_files_are_limited() -> None:
+    files = {f"f{i}": case("x", f"#f{i + 1}/x") for i in range(300)}
+    (message,) = said(linked(case("a", "#f0/x"), **files))
+    assert message.startswith("f199:5:1: the document refers to more than 200 files")
+
+
 def test_files_of_a_folder_and_nothing_outside(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     (inside / "shared").mkdir(parents=True)
@@ -119,12 +125,14 @@ def test_files_of_a_folder_and_nothing_outside(tmp_path: Path) -> None:
     (inside / "link.md").symlink_to(tmp_path / "secret.md")
     (inside / "bad.md").write_bytes(b"\xff")
     (inside / "base_all.md").write_text(case("base", "-"))
+    (inside / "base_bad.md").write_bytes(b"\xff")
     (inside / "main.md").write_text(case("a", "#shared/help/h #link/s #bad/x #../secret/s"))
     found = load(inside / "main.md")
     assert ids(found) == ["a", "shared/help/h", "base_all/base"]
     assert [d.code for d in found.document.diagnostics] == [
-        "unknown-reference", "unreadable-file", "reference-outside",
+        "unknown-reference", "unreadable-file", "reference-outside", "unreadable-file",
     ]  # fmt: skip
+    assert found.document.errors[-1].file == "base_bad"
     assert "Help." in rendered(found.document.use_cases, Facts())
     with pytest.raises(errors.InvalidInput, match=r"none\.md cannot be read"):
         load(inside / "none.md")
