@@ -41,8 +41,12 @@ def case(header: str, *examples: str) -> str:
         ("<a, , b>x", "5:5: a condition is missing"),
         ("<! >x", "5:4: a condition is missing"),
         ("<" + "(" * 30 + "a" + ")" * 30 + ">x", "5:23: the condition is too deep; nest 20 at"),
+        ("<a or else>x", "5:2: else stands by itself; write <else>, or <else, web> for both"),
+        ("<!else>x", "5:2: else stands by itself"),
         ("<a b x", "5:1: the condition is never closed; end it with >, or write \\< for the sign"),
         ("<x><a b", "5:4: the condition is never closed"),
+        ("<is:x>y", "5:1: <is:x> is no condition; names have letters, digits, _ - and . only; wri"),
+        ("<x>- <a=b>y", "5:6: <a=b> is no condition"),
         ("<regex:>x", "5:2: the regular expression is empty"),
         ("<regex:a(>x", "5:8: the regular expression is wrong: missing )"),
         ("<regex:" + "a" * 600 + ">x", "5:2: the regular expression is too long"),
@@ -66,7 +70,8 @@ def test_mistakes(solution: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "solution",
     [r"\<a b", "a < b > c", "<https://example.org> x", "1 <2", '"say <web> it"', r"text \<web>",
-     "mail <a@b.c>", "[link](x)", "```\n<a\n@f(1)\n</>\n```", "- [ ] task"],
+     "mail <a@b.c>", "<a@b.c>", "<br/>x", "</b>", "[link](x)",
+     "```\n<a\n@f(1)\n</>\n```", "- [ ] task", "<else, a>x"],
 )  # fmt: skip
 def test_what_is_no_mistake(solution: str) -> None:
     assert said(TOP + solution) == []

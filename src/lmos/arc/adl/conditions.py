@@ -73,6 +73,11 @@ def _word(text: str, number: int, column: int) -> Condition:
     return Condition(text, "name", text, number=number, column=column)
 
 
+def _has_else(condition: Condition) -> bool:
+    """Whether there is an `else` inside the condition."""
+    return any(part.kind == "else" or _has_else(part) for part in condition.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str
@@ -113,6 +118,10 @@ class _Reader:
                 raise _Unreadable(self._here, f"{self._next!r} is not expected here", fix)
         except _Unreadable as mistake:
             self._say(self._column + mistake.index, mistake.message, mistake.fix, "condition")
+        for condition in found:
+            if _has_else(condition):
+                fix = "write <else>, or <else, web> for both"
+                self._say(condition.column, "else stands by itself", fix, "condition")
         return found
 
     def _any(self, depth: int) -> Condition:

@@ -21,6 +21,7 @@ CONDITION = re.compile(
     r"\s*(?:-\s+)?<[ \t]*((?:regex:(?:\\.|[^\\>])*|[!\w(][!\w,.\-() ]*))>", re.IGNORECASE
 )
 _UNCLOSED = re.compile(r"\s*(?:-\s+)?<(?:regex:|!?[A-Za-z_])[^>]*$", re.IGNORECASE)
+_ODD = re.compile(r"\s*(?:-\s+)?(<!?[A-Za-z_][^<>/@]*>)")
 _TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)(!?)")
 _TOOL_WITH_ARGUMENTS = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\((?=[^)\s])")
 REFERENCE = re.compile(r"(?<![\w\\#{&/])#((?:[\w.-]+/)*[A-Za-z_][\w-]*)(?=[\s.,;:!?)]|$)")
@@ -143,14 +144,21 @@ class _Section:
                 match[1], line.number, match.start(1) + 1, partial(self._say, line.number)
             )
             end = match.end()
-        if _UNCLOSED.match(line.text, end):
-            column = line.text.find("<", end) + 1
-            fix = "end it with >, or write \\< for the sign"
-            self._say(line.number, column, "the condition is never closed", fix, "condition")
+        self._check_rest(line, end)
         if not end:
             return None, line.text, 1
         text = line.text[end:].lstrip()
         return tuple(found), bullet + text, len(line.text) - len(text) - len(bullet) + 1
+
+    def _check_rest(self, line: SourceLine, end: int) -> None:
+        """Tells of what looks like a condition behind those that a line begins with."""
+        column = line.text.find("<", end) + 1
+        if _UNCLOSED.match(line.text, end):
+            fix = "end it with >, or write \\< for the sign"
+            self._say(line.number, column, "the condition is never closed", fix, "condition")
+        elif odd := _ODD.match(line.text, end):
+            fix = "names have letters, digits, _ - and . only; write \\< for the sign"
+            self._say(line.number, column, f"{odd[1][:60]} is no condition", fix, "condition")
 
     def _blank(self, number: int) -> None:
         """An empty line; several are one."""
