@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 PIECES = [
-    "### UseCase: a", "### UseCase: b (2) <x, !y>", "###UseCase:c<x or y>", "# Case: d", "# Title",
+    "### UseCase: a", "### UseCase: b (2) <x, !y>", "###UseCase:c<x or y>", "# Case: d", "# case", "### UseCase:", "# Title",
     "### Role: r", "#### Description", "#### Solution", "##### steps", "#### Examples",
     "#### Category: bills", "#### Unknown", "#### Fallback Solution", "#### Solution: now",
     "<Version: 1.2 >", "----", "-----  ", "---", "text", "  text  ", "- item", "* item", "- - item",

@@ -45,7 +45,7 @@ def check_ids(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
     for case in cases:
         others = before.setdefault(case.id, [])
         for other in others[:_COMPARED]:
-            if not exclusive(case.conditions, other.conditions):
+            if case.id and not exclusive(case.conditions, other.conditions):
                 yield _same_id(case, other)
                 break
         others.append(case)

@@ -214,7 +214,7 @@ class _Parser:
         if found is None:
             fix = "write it as: ### UseCase: my_use_case"
             self._say(number, column, f"{header[:80]!r} is no id of a use case", fix, "id")
-            return _Open(header or f"line_{number}", number, column, self._version)
+            return _Open(header, number, column, self._version)
         conditions: list[Condition] = []
         for group in re.finditer(r"<([^<>]*)>", found["conditions"]):
             place = column + found.start("conditions") + group.start(1)
@@ -282,11 +282,12 @@ class _Parser:
 
     def _check_case(self, case: _Open) -> None:
         there = {name for name, _ in case.sections}
+        what = f"use case {case.id}" if case.id else "the use case"
         if "description" not in there and not case.sub:
-            message = f"use case {case.id} has no Description"
+            message = f"{what} has no Description"
             self._say(case.line, 1, message, "say when it applies", "no-description")
         if "solution" not in there:
-            message = f"use case {case.id} has no Solution"
+            message = f"{what} has no Solution"
             self._say(case.line, 1, message, "say what to do", "no-solution")
 
     def _check_section(self, section: _Section) -> None:
