@@ -3,8 +3,9 @@
 from hypothesis import strategies as st
 
 PIECES = [
-    "### UseCase: a", "### UseCase: b (2) <x, !y>", "###UseCase:c<x or y>", "# Case: d", "# case", "### UseCase:", "# Title",
-    "### Role: r", "#### Description", "#### Solution", "##### steps", "#### Examples",
+    "### UseCase: a", "### UseCase: b (2) <x, !y>", "###UseCase:c<x or y>", "# Case: d", "# case",
+    "### UseCase:", "# Title", "### Role: r", "#### Description", "#### Solution",
+    "##### steps", "#### Examples",
     "#### Category: bills", "#### Unknown", "#### Fallback Solution", "#### Solution: now",
     "<Version: 1.2 >", "----", "-----  ", "---", "text", "  text  ", "- item", "* item", "- - item",
     "- **bold**", "-x", "-", "", "   ", "\t", "<x>", "<x> text", "- <x>text", " - <!x><y> text",
@@ -20,6 +21,7 @@ lines = st.one_of(st.sampled_from(PIECES), st.text(alphabet='#<>/-@()! "{}\\[]`a
 bodies = st.lists(lines, max_size=25).map("\n".join)
 documents = st.one_of(
     bodies,
+    bodies.map(lambda body: f"<!--\n{body}\n-->\n{body}"),
     bodies.map(lambda body: f"### UseCase: z\n#### Description\nd\n#### Solution\n{body}"),
     bodies.map(lambda body: f"### UseCase: z\n#### Examples\n{body}\n### UseCase: y"),
 )

@@ -40,6 +40,8 @@ where is the bill
   1 +   1  
 ```
 <!-- kept
+
+
 as it is  -->
 #### fallback
 Call back.
@@ -76,6 +78,8 @@ Really.
   1 +   1  
 ```
 <!-- kept
+
+
 as it is  -->
 #### Fallback Solution
 Call back.

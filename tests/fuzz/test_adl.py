@@ -36,7 +36,8 @@ def test_no_input_breaks_the_parser(tmp_path: Path) -> None:
     words.write_text("".join(f'"{word}"\n' for word in escaped))
     run = subprocess.run(
         [sys.executable, str(HERE / "adl_target.py"), f"-max_total_time={SECONDS}", "-timeout=5",
-         "-max_len=2000", f"-dict={words}", f"-artifact_prefix={tmp_path}/", str(corpus)],
+         "-max_len=1500", "-len_control=0", f"-dict={words}", 
+         f"-artifact_prefix={tmp_path}/", str(corpus)],
         capture_output=True,
         text=True,
         timeout=SECONDS + 60,

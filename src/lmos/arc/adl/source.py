@@ -75,8 +75,9 @@ class Source:
             if kind := self._in_fence(line, number):
                 yield SourceLine(number, line, kind)
                 continue
+            inside = self._opened is not None
             text = self._uncommented(line, number)
-            if text.strip() or text == line:
+            if text.strip() or (text == line and not inside):
                 yield SourceLine(number, text)
 
     def _in_fence(self, line: str, number: int) -> LineKind | None:
