@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
+from lmos.arc.observing.watch import UNWATCHED, Unwatched
 from lmos.model import (
     AnonymizationEntity,
     Message,
@@ -147,6 +148,8 @@ class Context:
         self.entities: list[AnonymizationEntity] = list(turn.anonymization_entities)
         #: Hides private values from the model, where a filter has set it.
         self.disguise: Disguise | None = None
+        #: Is told what the agent does, for spans and events.
+        self.watch: Unwatched = UNWATCHED
         #: The calls of tools so far.
         self.calls: list[Wanted] = []
         #: The use case that is followed, once it is known.
