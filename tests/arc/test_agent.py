@@ -241,7 +241,7 @@ async def test_a_model_calls_tools_and_streams() -> None:
     assert isinstance(events[-1], Done)
     assert (events[-1].usage.model, events[-1].usage.requests) == ("scripted", 2)
     prompt = str(script.requests[0])
-    assert "### UseCase: view_bill" in prompt
+    assert "- view_bill: The customer wants to see a bill." in prompt
 
 
 async def test_errors_of_tools_go_back_to_the_model() -> None:

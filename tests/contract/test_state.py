@@ -1,52 +1,22 @@
-"""What every state guarantees, over each implementation; and conversations kept in it."""
+"""What every state guarantees, over each implementation, on the real servers."""
 
 import asyncio
-import sqlite3
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmos.model import Message, State, Turn, errors
-from lmos.state import History, MemoryState, SqliteState, open_state
+import states
+from lmos.model import State, errors
+from lmos.state import SqliteState, open_state
+
+every = states.over(states.ALL)
+shared = states.over(states.SHARED)
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def state(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
-) -> AsyncIterator[State]:
-    made = (
-        MemoryState(clock) if request.param == "memory" else SqliteState(tmp_path / "s.db", clock)
-    )
-    yield made
-    await made.close()
-
-
-def turn(text: str, tenant: str = "acme", conversation: str = "c") -> Turn:
-    return Turn(
-        tenant=tenant,
-        channel="web",
-        conversation_id=conversation,
-        turn_id="t",
-        messages=(Message(role="user", content=text),),
-    )
-
-
+@every
 async def test_values_come_back_with_versions_from_1(state: State) -> None:
     assert await state.get("a") is None
     assert await state.put("a", {"x": [1, "ü", None]}) == 1
@@ -54,21 +24,36 @@ async def test_values_come_back_with_versions_from_1(state: State) -> None:
     assert await state.get("a") == (2, 2)
 
 
+@every
 async def test_a_write_over_an_old_version_is_refused(state: State) -> None:
     await state.put("a", 1, version=0)
     with pytest.raises(errors.Conflict, match="version 1, not 0"):
         await state.put("a", 2, version=0)
+    with pytest.raises(errors.Conflict, match="version 1, not 7"):
+        await state.put("a", 2, version=7)
     assert await state.put("a", 2, version=1) == 2
 
 
+@every
+async def test_a_version_of_what_is_gone_is_refused(state: State) -> None:
+    await state.put("a", 1)
+    await state.delete("a")
+    with pytest.raises(errors.Conflict, match="version 0, not 1"):
+        await state.put("a", 2, version=1)
+    assert await state.get("a") is None
+
+
+@every
 async def test_of_many_writers_of_one_version_one_wins(state: State) -> None:
-    results = await asyncio.gather(
-        *(state.put("a", n, version=0) for n in range(20)), return_exceptions=True
-    )
-    assert sum(result == 1 for result in results) == 1
-    assert sum(isinstance(result, errors.Conflict) for result in results) == 19
+    for wanted in (0, 1):
+        results = await asyncio.gather(
+            *(state.put("a", n, version=wanted) for n in range(20)), return_exceptions=True
+        )
+        assert sum(result == wanted + 1 for result in results) == 1
+        assert sum(isinstance(result, errors.Conflict) for result in results) == 19
 
 
+@every
 async def test_what_is_stored_cannot_be_changed_from_outside(state: State) -> None:
     value = {"x": [1]}
     await state.put("a", value)
@@ -79,52 +64,113 @@ async def test_what_is_stored_cannot_be_changed_from_outside(state: State) -> No
     assert await state.get("a") == ({"x": [1]}, 1)
 
 
+@every
+@pytest.mark.parametrize("value", [object(), {"x": {1, 2}}, {1: 2}, 2**64, "\ud800"])
+async def test_what_is_no_json_data_is_refused(state: State, value: Any) -> None:
+    with pytest.raises(errors.InvalidInput, match="the value for a cannot be kept"):
+        await state.put("a", value)
+    assert await state.get("a") is None
+
+
+@every
+@pytest.mark.parametrize(
+    "value", [None, "", 0, [], "\0", "ü\U0010ffff", -1.5, {"": []}, "x" * 2**20]
+)
+async def test_all_json_data_is_kept(state: State, value: Any) -> None:
+    await state.put("a", value)
+    assert await state.get("a") == (value, 1)
+    assert [item async for item in state.scan("a")] == [("a", value)]
+
+
+@every
 async def test_deleting(state: State) -> None:
     await state.put("a", 1)
     assert await state.delete("a")
     assert not await state.delete("a")
     assert await state.get("a") is None
+    assert [item async for item in state.scan("")] == []
 
 
-async def test_values_expire(state: State, clock: Clock) -> None:
+@every
+async def test_values_expire(place: states.Place) -> None:
+    state = place.state
     await state.put("a", 1, ttl=10)
-    clock.now += 9
+    await place.elapse(9)
     assert await state.get("a") == (1, 1)
-    clock.now += 2
+    await place.elapse(2)
     assert await state.get("a") is None
     assert [key async for key, _ in state.scan("a")] == []
+    assert not await state.delete("a")
+    with pytest.raises(errors.Conflict):
+        await state.put("a", 2, version=1)
     assert await state.put("a", 2, version=0) == 1
 
 
+@every
+async def test_each_write_says_anew_when_a_value_expires(place: states.Place) -> None:
+    state = place.state
+    for key, second in (("later", 100), ("never", None)):
+        await state.put(key, 1, ttl=10)
+        await state.put(key, 2, ttl=second)
+    await place.elapse(50)
+    assert [key async for key, _ in state.scan("")] == ["later", "never"]
+    await place.elapse(51)
+    assert [key async for key, _ in state.scan("")] == ["never"]
+    assert await state.get("never") == (2, 2)
+
+
+@every
 async def test_a_scan_is_ordered_and_keeps_to_its_prefix(state: State) -> None:
-    for key in ("b/2", "a/1", "b/1", "b", "c/1", *(f"many/{n:04}" for n in range(1_100))):
+    for key in ("b/2", "a/1", "b/1", "b", "c/1", *(f"many/{n:04}" for n in range(600))):
         await state.put(key, key)
     assert [item async for item in state.scan("b/")] == [("b/1", "b/1"), ("b/2", "b/2")]
-    assert len([key async for key, _ in state.scan("many/")]) == 1_100
+    many = [key async for key, _ in state.scan("many/")]
+    assert many == [f"many/{n:04}" for n in range(600)]
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_what_has_expired_takes_no_room(kind: str, tmp_path: Path, clock: Clock) -> None:
-    state: Any = MemoryState(clock) if kind == "memory" else SqliteState(tmp_path / "s.db", clock)
-    for n in range(1_500):
-        await state.put(f"old/{n}", n, ttl=10)
-    clock.now += 1_000
-    for n in range(1_500):
-        await state.put(f"new/{n}", n, ttl=10)
-    await state.close()
-    if kind == "memory":
-        kept = len(state._rows)
-    else:
-        with closing(sqlite3.connect(tmp_path / "s.db")) as file:
-            (kept,) = file.execute("select count(*) from state").fetchone()
-    assert kept == 1_500
+@every
+async def test_keys_are_ordered_by_code_point_whatever_they_hold(state: State) -> None:
+    keys = ["A", "Z", "a", "a b", "a\0b", "a\nb", "a%", "a*", "a[b]", "a\\", "b", "z", "ä", "ß"]
+    keys += ["日本", "\ufffd", "\U0001f600", "a" * 1_000]
+    for key in reversed(keys):
+        await state.put(key, key)
+    assert [item async for item in state.scan("")] == [(key, key) for key in sorted(keys)]
+    assert [key async for key, _ in state.scan("a[")] == ["a[b]"]
 
 
-async def test_processes_share_a_file_and_lose_no_write(tmp_path: Path) -> None:
-    code = """
+@every
+async def test_a_scan_goes_on_while_keys_come_and_go(state: State) -> None:
+    for n in range(600):
+        await state.put(f"k/{n:04}", n)
+    seen = []
+    async for key, n in state.scan("k/"):
+        seen.append(n)
+        await state.delete(key)
+        if n < 10:
+            await state.put(f"j/{n}", n)
+    assert seen == list(range(600))
+    assert [key async for key, _ in state.scan("k/")] == []
+
+
+@every
+async def test_what_has_expired_takes_no_room(place: states.Place) -> None:
+    state = place.state
+    await _many(state, "old")
+    await place.elapse(1_000)
+    await _many(state, "new")
+    assert await place.kept() == 1_500
+
+
+async def _many(state: State, prefix: str) -> None:
+    for begin in range(0, 1_500, 50):
+        keys = (f"{prefix}/{n}" for n in range(begin, begin + 50))
+        await asyncio.gather(*(state.put(key, key, ttl=10) for key in keys))
+
+
+_COUNT = """
 import asyncio, sys
 from lmos.model import errors
-from lmos.state import SqliteState
+from lmos.state import open_state
 
 async def count(state, times):
     while times:
@@ -136,90 +182,76 @@ async def count(state, times):
         times -= 1
     await state.close()
 
-asyncio.run(count(SqliteState(sys.argv[1]), 50))
+asyncio.run(count(open_state(sys.argv[1]), int(sys.argv[2])))
 """
-    path = tmp_path / "s.db"
+
+
+@shared
+async def test_processes_share_a_state_and_lose_no_write(place: states.Place) -> None:
     started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path))
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _COUNT, place.spec, "40")
         for _ in range(3)
     ]
     assert [await process.wait() for process in started] == [0, 0, 0]
-    state = SqliteState(path)
-    assert await state.get("n") == (150, 150)
-    await state.close()
+    assert await place.state.get("n") == (120, 120)
 
 
-async def test_two_states_share_a_file(tmp_path: Path) -> None:
-    first, second = SqliteState(tmp_path / "s.db"), SqliteState(tmp_path / "s.db")
+@shared
+async def test_two_states_share_what_is_kept(place: states.Place) -> None:
+    other = open_state(place.spec)
     try:
-        await first.put("a", 1)
-        assert await second.get("a") == (1, 1)
+        await place.state.put("a", 1)
+        assert await other.get("a") == (1, 1)
         with pytest.raises(errors.Conflict):
-            await second.put("a", 2, version=0)
+            await other.put("a", 2, version=0)
     finally:
-        await first.close()
-        await second.close()
+        await other.close()
 
 
-async def test_a_conversation_is_recalled(state: State) -> None:
-    history = History(state, limit=4)
-    for n in range(3):
-        await history.remember(turn(f"q{n}"), [Message(role="assistant", content=f"a{n}")])
-    recalled = await history.recall(turn("q3"))
-    assert [m.content for m in recalled.messages] == ["q1", "a1", "q2", "a2", "q3"]
+@shared
+async def test_many_first_users_at_once(place: states.Place) -> None:
+    await place.state.put("a", 1)
+    fresh = open_state(place.spec)
+    try:
+        assert await asyncio.gather(*(fresh.get("a") for _ in range(50))) == [(1, 1)] * 50
+    finally:
+        await fresh.close()
 
 
-async def test_a_turn_that_brings_its_history_is_left_alone(state: State) -> None:
-    history = History(state)
-    await history.remember(turn("old"), [])
-    whole = turn("x").but(messages=(*turn("mine").messages, *turn("x").messages))
-    assert await history.recall(whole) is whole
-
-
-async def test_nothing_leaks_between_tenants_and_conversations(state: State) -> None:
-    history = History(state)
-    await history.remember(turn("secret", tenant="acme", conversation="c"), [])
-    for other in (
-        turn("x", tenant="globex"),
-        turn("x", conversation="d"),
-        turn("x", tenant="acme/web", conversation="c"),
-    ):
-        assert (await history.recall(other)).messages == other.messages
-
-
-async def test_turns_at_once_lose_nothing(state: State) -> None:
-    history = History(state, limit=100)
-    await asyncio.gather(*(history.remember(turn(f"q{n}"), []) for n in range(4)))
-    recalled = await history.recall(turn("last"))
-    assert sorted(m.content for m in recalled.history) == ["q0", "q1", "q2", "q3"]
-
-
-async def test_notes_stay_beside_the_conversation_until_they_change(state: State) -> None:
-    history = History(state)
-    await history.remember(turn("q0"), [], notes={"agent": "billing", "waiting": True})
-    await history.remember(turn("q1"), [])
-    await history.remember(turn("q2"), [], notes={"waiting": False})
-    past = await history.past(turn("q3"))
-    assert past.notes == {"agent": "billing", "waiting": False}
-    assert [m["content"] for m in past.messages] == ["q0", "q1", "q2"]
-
-
-async def test_a_past_that_is_no_longer_the_newest_loses_nothing(state: State) -> None:
-    history = History(state)
-    past = await history.past(turn("first"))
-    await history.remember(turn("first"), [], past=past)
-    await history.remember(turn("second"), [], past=past)
-    recalled = await history.recall(turn("third"))
-    assert [m.content for m in recalled.messages] == ["first", "second", "third"]
-
-
-async def test_many_first_readers_at_once(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(b"something else altogether" * 1_000)
     state = SqliteState(tmp_path / "s.db")
-    await state.put("a", 1)
-    assert await asyncio.gather(*(state.get("a") for _ in range(20))) == [(1, 1)] * 20
+    with pytest.raises(errors.StateUnavailable, match=r"s\.db.*not a database"):
+        await state.get("a")
     await state.close()
 
 
-def test_an_unknown_spec_names_the_known_ones() -> None:
-    with pytest.raises(errors.InvalidInput, match="memory, sqlite or sqlite:PATH"):
-        open_state("mongo")
+@pytest.mark.parametrize("spec", ["mongo", "memory:x", "redis:x", "postgresql", "mysql://u:pw@h/d"])
+def test_an_unknown_spec_names_the_known_ones(spec: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="memory, sqlite or sqlite:PATH") as raised:
+        open_state(spec)
+    assert "pw" not in str(raised.value)
+
+
+@pytest.mark.parametrize("spec", ["redis://h:port/0", "postgresql://h:port/d"])
+async def test_an_address_that_is_none_is_told_without_its_password(spec: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="is no address") as raised:
+        await open_state(spec.replace("//", "//me:secret@")).get("a")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("library", "spec"), [("redis", "redis://h"), ("asyncpg", "postgres://h")])
+def test_a_missing_client_names_its_extra(library: str, spec: str) -> None:
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from lmos.model import errors; from lmos.state import open_state\n"
+        f"try: open_state({spec!r})\nexcept errors.MissingExtra as error: print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'lmos[" in ran.stdout
+
+
+def test_the_clients_are_loaded_only_when_they_are_used() -> None:
+    code = "import sys, lmos.state; print('redis' in sys.modules, 'asyncpg' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False"]

@@ -284,6 +284,7 @@ async def test_a_routing_by_tenant_channel_and_subset(client: Client, store: Mem
     ):
         status, body = await client.get(path, **headers)
         assert (status, body["errorCode"]) == (404, "NOT_FOUND"), path
+        assert (body["status"], body["detail"]) == (404, body["error"])
         assert "acme" in body["message"]
 
 

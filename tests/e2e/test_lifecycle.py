@@ -21,6 +21,7 @@ slow = Agent(name="slow-agent", use_cases="use_cases.md", model="direct")
 @slow.tool
 async def wait_long(ctx: Context) -> str:
     """Waits."""
+    Path("inside").touch()
     await asyncio.sleep(float(Path("seconds").read_text()))
     return "done"
 '''
@@ -64,8 +65,10 @@ def slow(tmp_path: Path, platform: Callable[..., Any]) -> Any:
 
 
 def asking(up: Any, conversation: str) -> tuple[Thread, dict[str, Any]]:
-    """A turn on its way, and where its answer will be."""
+    """A turn inside the agent's tool, and where its answer will be."""
     found: dict[str, Any] = {}
+    inside = up.directory / "inside"
+    inside.unlink(missing_ok=True)
 
     def ask() -> None:
         try:
@@ -75,13 +78,16 @@ def asking(up: Any, conversation: str) -> tuple[Thread, dict[str, Any]]:
 
     thread = Thread(target=ask)
     thread.start()
+    deadline = time.monotonic() + 30
+    while not inside.exists():
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
     return thread, found
 
 
 def test_a_killed_agent_is_a_clear_error_and_back_within_five_seconds(slow: Any) -> None:
     takes(slow, 30)
     thread, found = asking(slow, "killed")
-    time.sleep(1)  # the turn is inside the tool now
     takes(slow, 0.01)
     slow.agent("agents.slow.agent").kill()
     killed = time.monotonic()
@@ -96,7 +102,6 @@ def test_a_killed_agent_is_a_clear_error_and_back_within_five_seconds(slow: Any)
 def test_a_reload_finishes_the_running_turn_with_the_old_version(slow: Any) -> None:
     takes(slow, 6)
     thread, found = asking(slow, "running")
-    time.sleep(1)
     takes(slow, 0.01)
     write(slow.directory, "new")
     slow.wait_for("was loaded again", timeout=15)
@@ -110,7 +115,7 @@ def test_a_reload_finishes_the_running_turn_with_the_old_version(slow: Any) -> N
 def test_mistakes_are_told_with_their_place_and_the_rest_goes_on(slow: Any) -> None:
     agent = slow.directory / "agents" / "slow" / "agent.py"
     agent.write_text(agent.read_text() + "\ndef broken(:\n")
-    slow.wait_for(r"agents/slow/agent\.py:14: .*; the last good version stays")
+    slow.wait_for(r"agents/slow/agent\.py:15: .*; the last good version stays")
     cases = slow.directory / "agents" / "slow" / "use_cases.md"
     write(slow.directory, "one")
     cases.write_text(SLOW_CASES.replace("@wait_long", "@wait_lnog"))
@@ -118,6 +123,10 @@ def test_mistakes_are_told_with_their_place_and_the_rest_goes_on(slow: Any) -> N
     (slow.directory / "channel.yaml").write_text(CHANNEL.replace("version", "verson"))
     slow.wait_for(r"channel\.yaml:5: spec\.requiredCapabilities\[0\]\.verson: is no field here")
     assert slow.ask("please wait", "still", "demo/web")["content"] == "one done"
+    (slow.directory / "channel.yaml").write_text(CHANNEL)
+    slow.wait_for(r"channel\.yaml is in force again")
+    told = [line for line in slow.output().splitlines() if "agent.py:15: " in line]
+    assert all(line.endswith("stays") for line in told)  # once each time, not twice
 
 
 def test_manifests_and_agents_come_and_go(slow: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmos import Agent, Context
+from lmos import Agent
 from lmos.arc.filters import (
     Admit,
     ApplyModel,
@@ -47,18 +47,14 @@ The customer wants to see a bill.
 """
 
 
-def agent(script: ScriptedModel, use_case: str = "", **options: Any) -> Agent:
-    """An agent that follows the use case."""
-    made = Agent(
+PAY, SHOW = "I want to pay", "I want to see a bill"
+
+
+def agent(script: ScriptedModel, **options: Any) -> Agent:
+    """An agent with the use cases."""
+    return Agent(
         name="tested", model=script.model, use_cases=USE_CASES, tools=[get_bill], **options
     )
-
-    @made.instructions
-    def follow(ctx: Context) -> str:
-        ctx.use_case = use_case
-        return ""
-
-    return made
 
 
 def get_bill() -> dict[str, Any]:
@@ -261,45 +257,43 @@ async def test_follow_ups_stand_alone_and_first_messages_stay() -> None:
 
 async def test_a_quoted_solution_is_said_as_it_stands() -> None:
     script = ScriptedModel(Call("get_bill"), "Your bill might be 42.5!")
-    tested = agent(script, "show_bill", output_filters=[StaticResponse()])
-    assert (await tested.run("bill")).text == "Your bill is 42.50."
+    tested = agent(script, output_filters=[StaticResponse()])
+    assert (await tested.run(SHOW)).text == "Your bill is 42.50."
     script = ScriptedModel(Call("get_bill"), "Your bill might be 42.5!")
-    tested = agent(script, "show_bill", output_filters=[StaticResponse()])
-    assert (await tested.run("bill", channel="web")).text == "Your bill is 42.50.\nSee the portal."
+    tested = agent(script, output_filters=[StaticResponse()])
+    assert (await tested.run(SHOW, channel="web")).text == "Your bill is 42.50.\nSee the portal."
 
 
-@pytest.mark.parametrize("use_case", ["", "pay_bill", "unknown"])
-async def test_other_answers_are_the_models(use_case: str) -> None:
-    tested = agent(ScriptedModel("Mine."), use_case, output_filters=[StaticResponse()])
-    assert (await tested.run("bill")).text == "Mine."
+@pytest.mark.parametrize("text", ["tell me a joke", PAY, SHOW])  # the bill was not looked up
+async def test_other_answers_are_the_models(text: str) -> None:
+    tested = agent(ScriptedModel("Mine."), output_filters=[StaticResponse()])
+    assert (await tested.run(text)).text == "Mine."
 
 
 async def test_what_must_be_said_is_said() -> None:
     judge = ScriptedModel(Call("final_answer", {"follows": False, "fixed": "Pay by 1 December."}))
     must = MustSentences(model=judge.model)
-    tested = agent(ScriptedModel("Pay."), "pay_bill", output_filters=[must])
-    assert (await tested.run("pay")).text == "Pay by 1 December."
+    tested = agent(ScriptedModel("Pay."), output_filters=[must])
+    assert (await tested.run(PAY)).text == "Pay by 1 December."
     assert "- You MUST mention the due date." in sent(judge)[0]
     assert "Tell the amount" not in sent(judge)[0]
-    assert (
-        await agent(ScriptedModel("x"), "show_bill", output_filters=[must]).run("pay")
-    ).text == "x"
+    assert (await agent(ScriptedModel("x"), output_filters=[must]).run(SHOW)).text == "x"
     assert len(judge.requests) == 1
 
 
 async def test_what_is_to_be_asked_is_asked() -> None:
     script = ScriptedModel("Pay.", "Which account?")
-    tested = agent(script, "pay_bill", output_filters=[AskSentences()])
-    assert (await tested.run("pay")).text == "Which account?"
+    tested = agent(script, output_filters=[AskSentences()])
+    assert (await tested.run(PAY)).text == "Which account?"
     assert "it does not ask: ASK for the bank account." in sent(script)[1]
-    stubborn = agent(ScriptedModel("Pay."), "pay_bill", output_filters=[AskSentences()])
-    assert (await stubborn.run("pay")).text == "Pay."
+    stubborn = agent(ScriptedModel("Pay."), output_filters=[AskSentences()])
+    assert (await stubborn.run(PAY)).text == "Pay."
 
 
 async def test_the_use_case_before_the_text() -> None:
-    tested = agent(ScriptedModel("x"), "pay_bill", output_filters=[ReturnUseCaseId()])
-    assert (await tested.run("pay")).text == "x"
-    asked = await tested.run("pay", system_context={"returnUseCaseId": "true"})
+    tested = agent(ScriptedModel("x"), output_filters=[ReturnUseCaseId()])
+    assert (await tested.run(PAY)).text == "x"
+    asked = await tested.run(PAY, system_context={"returnUseCaseId": "true"})
     assert asked.text == "<USE_CASE:pay_bill>x"
 
 

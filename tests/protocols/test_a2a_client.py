@@ -117,7 +117,7 @@ async def test_errors_keep_their_class(serve: Serve) -> None:
 async def test_the_deadline_ends_the_turn_here_and_there(serve: Serve) -> None:
     endless = Endless()
     there = a2a.responder(await serve(a2a.routes(endless, DESCRIPTION)))
-    events = await events_of(there, a_turn(deadline=soon(0.1)))
+    events = await events_of(there, a_turn(deadline=soon(1)))
     assert names(events) == ["started", "text_delta", "error"]
     assert isinstance(events[-1], Failed)
     assert events[-1].error.code == "DEADLINE_EXCEEDED"

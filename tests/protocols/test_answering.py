@@ -69,7 +69,7 @@ async def test_the_grammar_holds(responder: Responder, timed: bool) -> None:
 @pytest.mark.parametrize("talk", [True, False])
 async def test_the_deadline_closes_the_responder(talk: bool) -> None:
     endless = Endless(talk=talk)
-    events = [event async for event in whole(endless)(a_turn(deadline=soon(0.05)))]
+    events = [event async for event in whole(endless)(a_turn(deadline=soon(0.5)))]
     assert isinstance(events[-1], Failed)
     assert isinstance(events[-1].exception(), DeadlineExceeded)
     assert endless.closed.is_set()

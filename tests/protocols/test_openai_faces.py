@@ -224,7 +224,7 @@ async def test_a_remote_model_is_a_responder(serve: Serve) -> None:
 async def test_the_deadline_holds(serve: Serve) -> None:
     endless = Endless()
     url = await serve(openai.routes(openai.single("m", endless)))
-    events = await events_of(openai.responder(f"{url}/v1", model="m"), a_turn(deadline=soon(0.1)))
+    events = await events_of(openai.responder(f"{url}/v1", model="m"), a_turn(deadline=soon(1)))
     assert names(events) == ["started", "text_delta", "error"]
     async with asyncio.timeout(5):
         await endless.closed.wait()

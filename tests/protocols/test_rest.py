@@ -218,7 +218,7 @@ async def test_the_client_gives_the_platforms_own_errors(serve: Serve) -> None:
 async def test_the_client_keeps_the_deadline_and_closes_the_far_responder(serve: Serve) -> None:
     endless = Endless()
     there = lmos.responder(await serve(lmos.chat_routes(endless)))
-    events = await events_of(there, a_turn(deadline=soon(0.1)))
+    events = await events_of(there, a_turn(deadline=soon(1)))
     assert names(events) == ["started", "text_delta", "error"]
     assert isinstance(events[-1], Failed)
     assert events[-1].error.code == "DEADLINE_EXCEEDED"

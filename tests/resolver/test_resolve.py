@@ -110,6 +110,15 @@ def test_a_missing_version_names_the_nearest() -> None:
     assert {c.observed_generation for c in resolution.channel.status.conditions} == {3}
 
 
+def test_the_condition_tells_the_first_few_and_the_status_all() -> None:
+    wanted = channel(*(f"need-{n}@1" for n in range(30)))
+    status = resolve([agent("a", "other@1.0.0")], wanted).channel.status
+    assert len(status.unresolved_required_capabilities) == 30
+    (condition,) = (c for c in status.conditions if c.type == "Resolved")
+    assert condition.message.count("no agent of tenant acme") == 3
+    assert condition.message.endswith("; and 27 more")
+
+
 def test_a_misspelt_capability_names_the_one_meant() -> None:
     resolution = resolve([agent("a", "view-bill@1.0.0")], channel("view-bil@1"))
     (missing,) = resolution.channel.status.unresolved_required_capabilities

@@ -65,9 +65,10 @@ async def test_the_file_system_is_watched(tmp_path: Path) -> None:
 
 async def test_a_bad_file_is_told_once_and_the_last_good_state_stays(tmp_path: Path) -> None:
     told: list[errors.InvalidManifest] = []
+    mended: list[str] = []
     file = tmp_path / "a.yaml"
     write(file, AGENT % ("a", "good"))
-    async with DirectoryStore(tmp_path, on_problem=told.append) as store:
+    async with DirectoryStore(tmp_path, on_problem=told.append, on_mended=mended.append) as store:
         write(file, AGENT.replace("description", "descripton") % ("a", "bad"))
         store.load({file})
         store.load({file})
@@ -75,8 +76,11 @@ async def test_a_bad_file_is_told_once_and_the_last_good_state_stays(tmp_path: P
         assert [str(p) for p in told] == [
             "a.yaml:5: spec.descripton: is no field here; did you mean description?"
         ]
+        assert mended == []
         write(file, AGENT % ("a", "mended"))
         store.load({file})
+        store.load({file})
+        assert mended == ["a.yaml"]
         assert store.problems == ()
         assert await described(store) == {"a": "mended"}
 

@@ -1,6 +1,8 @@
 """`lmos resolve` as a user calls it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,49 @@ def test_as_data(both: Path, output: str, load: object) -> None:
     assert routing["kind"] == "ChannelRouting"
     assert routing["metadata"]["labels"]["subset"] == "stable"
     assert routing["spec"]["capabilityGroups"][0]["capabilities"][0]["providedVersion"] == "1.1.0"
+
+
+def project(directory: Path, name: str, version: str) -> Path:
+    (directory / "agents" / "one").mkdir(parents=True)
+    (directory / "agents" / "one" / "agent.py").write_text(
+        f"from lmos import Agent\none = Agent(name={name!r}, version={version!r},"
+        " use_cases='use_cases.md')\n"
+    )
+    (directory / "agents" / "one" / "use_cases.md").write_text(
+        f'### UseCase: {name}\n#### Description\nA.\n#### Solution\n"B."\n'
+    )
+    (directory / "web.yaml").write_text(
+        (CHANNEL % ">=1").replace("acme", name).replace("view-bill", name)
+    )
+    return directory
+
+
+def test_agents_in_the_code_of_a_directory_count(tmp_path: Path) -> None:
+    here = [str(project(tmp_path / name, name, "1.4.0")) for name in ("left", "right")]
+    result = run(*here)
+    assert result.exit_code == 0, result.stderr
+    assert all(f"{name} 1.4.0" in result.stdout for name in ("left", "right"))
+
+
+def test_what_a_manifest_says_of_an_agent_in_code_wins(tmp_path: Path) -> None:
+    here = project(tmp_path / "left", "left", "1.4.0")
+    (here / "agent.yaml").write_text(
+        AGENT.replace("billing-agent", "left").replace("view-bill", "left")
+    )
+    assert "left 1.1.0" in run(str(here)).stdout
+    (here / "agent.yaml").write_text(AGENT.replace("billing-agent", "left").partition("  prov")[0])
+    assert "left 1.4.0" in run(str(here)).stdout
+
+
+def test_a_mistake_in_the_code_is_told_with_its_place(tmp_path: Path) -> None:
+    here = project(tmp_path / "left", "left", "1.4.0")
+    (here / "agents" / "one" / "agent.py").write_text("\ndef broken(:\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "lmos", "resolve", str(here)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "agents/one/agent.py:2: " in ran.stderr
 
 
 def test_something_unresolved_is_3_and_says_why() -> None:

@@ -9,6 +9,7 @@ answers turns, so every protocol can serve it. `Context` is what its functions k
 from lmos.arc.agent import Agent
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Datum, Dep
+from lmos.arc.memory import Memory, MemorySettings, Remembering
 from lmos.arc.result import Result
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
 from lmos.arc.team import Chain, Remote, Team
@@ -24,7 +25,10 @@ __all__ = [
     "Datum",
     "Dep",
     "HandOver",
+    "Memory",
+    "MemorySettings",
     "RateLimit",
+    "Remembering",
     "Remote",
     "Result",
     "Retry",

@@ -7,21 +7,24 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 from typing_extensions import TypeVar
 
 from lmos.arc import team
 from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
+from lmos.arc.memory import MemorySettings
+from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
 from lmos.arc.running import Told
-from lmos.arc.sources import folder_of_caller, load
+from lmos.arc.sources import folder_of_caller, load, load_arc
 from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.arc.turns import AgentTurn
@@ -32,6 +35,7 @@ from lmos.model import (
     Message,
     Responder,
     Started,
+    State,
     Turn,
     TurnEvent,
     User,
@@ -60,13 +64,15 @@ class Agent(Generic[In, Out]):
 
         result = await billing.run("how much do I owe?")
 
-    `use_cases` is ADL, or a file of it beside the module that makes the agent. `model` is a spec
+    `use_cases` is ADL, or a file of it beside the module that makes the agent; with `adl="arc"` it
+    is read and followed as the original ARC does. `model` is a spec
     (`auto`, `direct`, `provider:model`) or a pydantic-ai model; `fallback_models` are asked when it
     does not answer. `memory` is where conversations are kept: `memory`, `sqlite`, `sqlite:PATH`,
-    `redis://...`, `postgresql://...`. `deps` are things that tools ask for by their type; those
-    that are async context managers are open while the agent runs. `input` and `output` are the
-    types of requests and answers, text by default; `Agent[Question, Reply](...)` says the same.
-    `agents` are others, by name, that it may call or hand over to.
+    `redis://...`, `postgresql://...`, or `MemorySettings` for more. `deps` are things that tools
+    ask for by their type; those that are async context managers are open while the agent runs.
+    `input` and `output` are the types of requests and answers, text by default;
+    `Agent[Question, Reply](...)` says the same. `agents` are others, by name, that it may call or
+    hand over to.
 
     `instructions`, `model`, `settings` (pydantic-ai's) and `tools` may be functions of the context,
     and are asked each turn then. Capabilities come from the use cases unless they are given.
@@ -81,6 +87,7 @@ class Agent(Generic[In, Out]):
         version: str = "1.0.0",
         instructions: "str | Callable[[Context], Any]" = "",
         use_cases: str | Path = "",
+        adl: Literal["strict", "arc"] = "strict",
         capabilities: Sequence[Capability] = (),
         tools: "Sequence[Any] | Callable[[Context], Any]" = (),
         agents: Sequence[Answering] = (),
@@ -92,7 +99,7 @@ class Agent(Generic[In, Out]):
         settings: "Mapping[str, Any] | Callable[[Context], Any] | None" = None,
         budget: Budget | None = None,
         limit: RateLimit | None = None,
-        memory: str = "memory",
+        memory: "str | State | MemorySettings" = "memory",
         input_filters: Sequence[Filter] = (),
         output_filters: Sequence[Filter] = (),
         activate_on_features: Sequence[str] = (),
@@ -117,9 +124,11 @@ class Agent(Generic[In, Out]):
             self.instructions_given.append(instructions)
         self._capabilities = tuple(capabilities)
         self._types = (input, output)
+        self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
         self._folder = folder_of_caller()
-        self._document, self._source = load(use_cases, self._folder)
+        self._adl = adl
+        self._read()
         self._deps = Dependencies(tuple(deps))
         self._open: AsyncExitStack | None = None
         self._starting = asyncio.Lock()
@@ -263,7 +272,7 @@ class Agent(Generic[In, Out]):
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
-        self._check(self._document)
+        self._check()
         for tool in self.tools.values():
             for parameter, type_ in tool.injected.items():
                 try:
@@ -272,7 +281,16 @@ class Agent(Generic[In, Out]):
                     text = f"the tool {tool.name} needs {parameter}: {error.message}"
                     raise errors.InvalidInput(text) from None
 
-    def _check(self, document: Document) -> None:
+    def _read(self) -> None:
+        """Reads the use cases; those for the original's agents by its rules as well."""
+        self._document, self._source = load(self._use_cases, self._folder)
+        self.arc_use_cases = []
+        if self._adl == "arc" and self._use_cases:
+            self.arc_use_cases = load_arc(self._use_cases, self._folder)
+            self._document = Document(self._document.use_cases)
+
+    def _check(self) -> None:
+        document = self._document
         found = [
             *document.errors,
             *check_tools(document, self.tools),
@@ -302,16 +320,17 @@ class Agent(Generic[In, Out]):
         async with self._starting:
             if self._open is not None:
                 return
-            self.check()
-            async with AsyncExitStack() as stack:
-                for thing in self._deps:
-                    if isinstance(thing, AbstractAsyncContextManager):
-                        await stack.enter_async_context(thing)
-                await self.engine.load()
-                stack.push_async_callback(self.engine.close)
-                for function in self.start_handlers:
-                    await _awaited(function(self))
-                self._open = stack.pop_all()
+            with agent_loaded(self.name):
+                self.check()
+                async with AsyncExitStack() as stack:
+                    for thing in self._deps:
+                        if isinstance(thing, AbstractAsyncContextManager):
+                            await stack.enter_async_context(thing)
+                    await self.engine.load()
+                    stack.push_async_callback(self.engine.close)
+                    for function in self.start_handlers:
+                        await _awaited(function(self))
+                    self._open = stack.pop_all()
 
     async def stop(self) -> None:
         """Releases what `start` or answering opened."""
@@ -324,13 +343,15 @@ class Agent(Generic[In, Out]):
         """Reads the use cases again from their file; whether they have changed. `InvalidInput`
         tells what is wrong with them, and leaves those in force that were.
         """
-        document, source = load(self._use_cases, self._folder)
-        if document == self._document:
-            return False
-        self._check(document)
-        self._document, self._source = document, source
+        before = (self._document, self._source, self.arc_use_cases)
+        try:
+            self._read()
+            self._check()
+        except errors.InvalidInput:
+            self._document, self._source, self.arc_use_cases = before
+            raise
         self.engine.forget()
-        return True
+        return (self._document, self.arc_use_cases) != (before[0], before[2])
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
+from lmos.arc.memory import Memory, Remembering
 from lmos.arc.observing.watch import UNWATCHED, Unwatched
 from lmos.model import (
     AnonymizationEntity,
@@ -17,7 +18,6 @@ from lmos.model import (
     User,
     errors,
 )
-from lmos.state import key_of
 
 if TYPE_CHECKING:
     from lmos.arc.adl import Line
@@ -61,37 +61,6 @@ class Dependencies:
         )
 
 
-class Memory:
-    """Values that an agent keeps for a conversation or for a user, across turns."""
-
-    def __init__(self, state: State, turn: Turn, agent: str) -> None:
-        self._state = state
-        self._turn = turn
-        self._agent = agent
-
-    async def get(self, name: str, default: Any = None, *, scope: str = "conversation") -> Any:
-        """The value kept under the name."""
-        found = await self._state.get(self._key(name, scope))
-        return found[0] if found else default
-
-    async def put(self, name: str, value: Any, *, scope: str = "conversation") -> None:
-        """Keeps JSON data under the name; None forgets it."""
-        if value is None:
-            await self._state.delete(self._key(name, scope))
-        else:
-            await self._state.put(self._key(name, scope), value)
-
-    def _key(self, name: str, scope: str) -> str:
-        turn = self._turn
-        if scope == "user":
-            if not turn.user.id:
-                raise errors.InvalidInput("memory of a user needs to know who the user is")
-            turn = turn.but(channel="", conversation_id=f"user:{turn.user.id}")
-        elif scope != "conversation":
-            raise errors.InvalidInput(f"scope {scope!r} is not conversation or user")
-        return key_of(f"memory/{self._agent}", turn) + f"/{name}"
-
-
 @dataclass(frozen=True, slots=True)
 class Datum:
     """A text that the model was shown in this turn: where it is from, and what it says."""
@@ -117,10 +86,6 @@ class Services(Protocol):
         """Whether a language model answers the turn."""
         ...
 
-    def solution(self, ctx: "Context") -> "list[Line]":
-        """The lines that hold of the solution of the use case that is followed."""
-        ...
-
 
 class Context:
     """The turn as tools, filters and instructions see it."""
@@ -137,7 +102,7 @@ class Context:
     ) -> None:
         self.turn = turn
         self.agent = agent
-        self.memory = Memory(state, turn, agent)
+        self.memory = Memory(state, turn, agent, observe=self._remembered)
         #: Goes to the caller with the answer.
         self.output: dict[str, str] = {}
         #: Anything that functions of the agent want to tell each other within the turn.
@@ -154,6 +119,8 @@ class Context:
         self.calls: list[Wanted] = []
         #: The use case that is followed, once it is known.
         self.use_case = ""
+        #: The lines that hold of its solution in this turn.
+        self.solution: list[Line] = []
         #: Why the turn is run again, where it is.
         self.retry: Retry | None = None
         #: The request of an agent that declares its type, checked.
@@ -231,14 +198,13 @@ class Context:
         """Whether a language model answers the turn; none does in direct mode."""
         return self._services is not None and await self._services.has_model(self)
 
-    @property
-    def solution(self) -> "list[Line]":
-        """The lines that hold in this turn of the solution of the use case that is followed."""
-        return self._services.solution(self) if self._services is not None else []
-
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""
         return _IBAN.sub(r"\1 **** \2", text)
+
+    def _remembered(self, what: Remembering) -> None:
+        if self.watch.on:
+            self.watch.remembered(what)
 
     @property
     def _service(self) -> Services:

@@ -1,52 +1,62 @@
 """Answering without a language model: find the use case, call its tools, say its replies.
 
     asked for an argument?  -> the message is the argument
+    asked for approval?     -> yes makes the call, no leaves it
     in the middle of steps? -> yes goes on, no ends it
+    options on offer?       -> the one that the message names
     continues?              -> the same use case, with what the message changes
     otherwise               -> the use case whose texts lie nearest, or an honest refusal
 
-A use case with Steps shows one step a turn, then its solution. What of it holds is decided by
-conditions. Where a tool stands in the text it is called, its arguments read out of what the user
-says; one that is missing is asked for. Then the quoted lines are said, filled with the results.
-The state between turns is small and explicit, kept per conversation.
+A use case with Steps shows one step a turn, then its solution; one that was used before its
+alternative or fallback. What of it holds is decided by conditions. Where a tool stands in the text
+it is called, its arguments read out of what the user says; one that is missing is asked for. Then
+the quoted lines are said, filled with the results. All that is remembered is the `Progress`.
 """
 
-import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import BaseModel
-
-from lmos.arc import words
-from lmos.arc.adl import Facts, Line, UseCase, applies, lines_that_hold, mustache
+from lmos.arc import approval, options, words
+from lmos.arc.adl import (
+    RUNNERS,
+    Facts,
+    Fence,
+    Line,
+    Option,
+    UseCase,
+    mustache,
+    parts_that_hold,
+    solution_of,
+)
+from lmos.arc.adl.runners import run_fence
+from lmos.arc.choosing import Choice, Chooser, facts_of
 from lmos.arc.context import Context
+from lmos.arc.progress import (
+    Asked,
+    Chose,
+    Confirmed,
+    Ended,
+    Journey,
+    Learned,
+    Lost,
+    Offered,
+    Solved,
+    Stepped,
+    Took,
+)
 from lmos.arc.running import Wanted, run_tools
+from lmos.arc.steps import Held, steps_of
 from lmos.arc.tools import Parameter, Tool, plain_data
-from lmos.model import Capability, RoutableAgent, TurnEvent
-from lmos.router import RoutingRequest, RoutingTable, VectorRouter
+from lmos.model import TurnEvent
 from lmos.router.followup import form_of
 
-if TYPE_CHECKING:
-    from lmos.model import Embedder
-
-
 #: What replies may name besides tools and what the user said for their parameters.
-GIVEN = ("user", "tenant", "channel")
-#: In one turn of so many the condition `sometimes` holds.
-SOMETIMES = 3
-
-
-class Progress(BaseModel):
-    """Where a conversation stands: the use case, how far it is, the arguments known so far by the
-    names of their parameters, and the argument that was asked for (`tool.parameter`).
-    """
-
-    use_case: str = ""
-    step: int = 0
-    pending: bool = False
-    known: dict[str, Any] = {}
-    asked: str = ""
+GIVEN = ("user", "tenant", "channel", "system")
+#: Cosine from which a message means an option that it does not name.
+NEAR = 0.5
+_APPROVE = "approve:"
+_CHANGED_NOTHING = "All right, I have changed nothing."
 
 
 @dataclass
@@ -63,117 +73,56 @@ class Direct:
     """Answers turns from use cases and tools alone."""
 
     def __init__(
-        self, name: str, use_cases: Sequence[UseCase], tools: dict[str, Tool], embedder: "Embedder"
+        self, use_cases: Sequence[UseCase], tools: Mapping[str, Tool], chooser: Chooser
     ) -> None:
-        self._name = name
-        self._cases = {case.id: case for case in use_cases}
+        self._all = tuple(use_cases)
+        self._cases = {case.id: case for case in reversed(self._all)}
         self._tools = tools
-        self._embedder = embedder
-        self._router = VectorRouter(embedder)
-        self._table: RoutingTable | None = None
+        self._chooser = chooser
 
     async def load(self) -> None:
         """Embeds the use cases; the first turn does it otherwise."""
-        agents = [
-            RoutableAgent(
-                name=case.id,
-                capabilities=(
-                    Capability(
-                        id=case.id,
-                        name=case.id,
-                        version="1.0.0",
-                        description=case.description,
-                        examples=case.examples,
-                    ),
-                ),
-            )
-            for case in self._cases.values()
-        ]
-        self._table = await RoutingTable.build(agents, self._embedder)
+        await self._chooser.load()
 
     async def respond(self, ctx: Context, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
         """Fills the reply; yields the events of tools and status on the way."""
-        progress = Progress.model_validate(await ctx.memory.get("direct", {}))
-        case, progress = await self._next(ctx, progress, reply)
-        if case is not None:
-            async for event in self._follow(ctx, case, progress, reply):
-                yield event
-        await ctx.memory.put("direct", progress.model_dump(mode="json"))
+        turn = _DirectTurn(self, ctx, await Journey.of(ctx), reply)
+        async for event in turn.events():
+            yield event
+        await turn.journey.keep(ctx)
 
-    # --- which use case ---------------------------------------------------------------------------
+    # --- what a turn asks of it -------------------------------------------------------------------
 
-    async def _next(
-        self, ctx: Context, progress: Progress, reply: Reply
-    ) -> tuple[UseCase | None, Progress]:
-        """The use case to follow now and where in it; None when the reply is complete already."""
-        current = self._cases.get(progress.use_case)
-        if current and progress.asked and self._take_answer(ctx, progress):
-            return current, progress
-        if current and progress.pending and not progress.asked:
-            if words.NO.search(ctx.text):
-                reply.text, reply.use_case = "All right, I have changed nothing.", current.id
-                return None, Progress(use_case=current.id)
-            if words.YES.search(ctx.text):
-                return current, progress.model_copy(update={"step": progress.step + 1})
-        found, continues = await self._choose(ctx, current)
-        if found is None:
-            self._refuse(ctx, reply)
-            return None, Progress()
-        known = self._arguments(ctx.text, found)
-        if form_of(ctx.text) != "whole":  # "cancel it" means what was spoken of
-            known = {**progress.known, **known}
-        goes_on = found is current and continues and (progress.pending or progress.asked)
-        return found, Progress(use_case=found.id, known=known, step=progress.step if goes_on else 0)
+    def case(self, name: str, facts: Facts) -> UseCase | None:
+        """The use case of that id: of several the one that holds in the turn."""
+        case = self._cases.get(name)
+        if case is None or not case.conditions:
+            return case
+        same = [c for c in self._all if c.id == name and all(map(facts.holds, c.conditions))]
+        return max(same, key=lambda c: len(c.conditions), default=case)
 
-    async def _choose(self, ctx: Context, current: UseCase | None) -> tuple[UseCase | None, bool]:
-        """The use case that the message is for, and whether it continues the current one."""
-        if self._table is None:
-            await self.load()
-        assert self._table is not None
-        there = [c.id for c in self._cases.values() if applies(c, facts_of(ctx))]
-        active = current.id if current and current.id in there else None
-        request = RoutingRequest(messages=ctx.messages, active_agent=active)
-        decision = await self._router.decide(request, self._table)
-        ranked = [c.agent for c in decision.candidates if c.agent in there]
-        if decision.sticky and decision.agent == active:
-            return current, form_of(ctx.text) != "whole"
-        if not ranked or (decision.agent is None and not self._trusted(ctx, decision.confidence)):
-            return None, False
-        return self._cases[ranked[0]], False
+    async def choose(self, ctx: Context, facts: Facts, active: str) -> Choice:
+        """The use cases that the message may be for."""
+        return await self._chooser.choose(ctx, facts, active)
 
-    def _trusted(self, ctx: Context, doubt: float) -> bool:
-        """A router in front has already found that the message is for this agent, so a weaker sign
-        is enough than where anybody may say anything.
-        """
-        return bool(ctx.turn.channel) and doubt < 0.85 and form_of(ctx.text) != "social"
+    async def option(self, offered: Sequence[Option], text: str) -> Option | None:
+        """The option that the message takes: by its words, by its meaning, else the default."""
+        if found := options.taken(offered, text):
+            return found
+        named = [o for o in offered if not o.default and not o.otherwise]
+        if named:
+            index, near = await self._chooser.nearest(text, [o.option for o in named])
+            if near >= NEAR:
+                return named[index]
+        return options.instead(offered)
 
-    def _refuse(self, ctx: Context, reply: Reply) -> None:
-        offers = [
-            case.examples[0] if case.examples else case.description
-            for case in self._cases.values()
-            if applies(case, facts_of(ctx))
-        ]
-        lines = "\n".join(f"- {offer}" for offer in offers[:6])
-        reply.text = f"I cannot help with that. You can ask me, for example:\n{lines}"
-        reply.context["unresolved"] = "true"
+    def parameter(self, asked: str) -> Parameter | None:
+        """The parameter that was asked for as `tool.parameter`."""
+        tool, _, name = asked.partition(".")
+        declared = self._tools[tool].parameters if tool in self._tools else ()
+        return next((p for p in declared if p.name == name), None)
 
-    # --- arguments --------------------------------------------------------------------------------
-
-    def _take_answer(self, ctx: Context, progress: Progress) -> bool:
-        """Whether the message gives the argument that was asked for; it is known then."""
-        tool, _, name = progress.asked.partition(".")
-        parameter = next((p for p in self._tools[tool].parameters if p.name == name), None)
-        if parameter is None or (form_of(ctx.text) == "whole" and parameter.annotation is str):
-            return False
-        value = words.find(parameter.annotation, ctx.text, asked=True, pattern=parameter.pattern)
-        if value is None:
-            return False
-        progress.known.update(self._arguments(ctx.text, self._cases[progress.use_case]))
-        progress.known[name] = _kept(value)
-        progress.asked = ""
-        return True
-
-    def _arguments(self, text: str, case: UseCase) -> dict[str, Any]:
+    def arguments(self, text: str, case: UseCase) -> dict[str, Any]:
         """Every argument of the use case's tools that the text gives."""
         found: dict[str, Any] = {}
         for name in case.tools:
@@ -183,89 +132,240 @@ class Direct:
                     found[parameter.name] = _kept(value)
         return found
 
-    # --- following --------------------------------------------------------------------------------
-
-    async def _follow(
-        self, ctx: Context, case: UseCase, progress: Progress, reply: Reply
-    ) -> AsyncGenerator[TurnEvent, None]:
-        """One turn of the use case: its step or its solution."""
-        reply.use_case = case.id
-        facts = facts_of(ctx, progress.step)
-        steps = _items(list(lines_that_hold(case.section("steps"), facts)))
-        stepping = progress.step < len(steps)
-        lines = steps[progress.step] if stepping else list(
-            lines_that_hold(case.section("solution"), facts)
-        )  # fmt: skip
-        results: dict[str, Any] = {}
-        for name in dict.fromkeys(tool for line in lines for tool in line.tools):
-            call = self._call(name, progress)
-            if isinstance(call, Parameter):
-                progress.asked = f"{name}.{call.name}"
-                reply.text, reply.question = _question(call), True
-                return
-            async for event in run_tools(ctx, [call]):
-                yield event
-            if call.error:
-                _apologise(call, reply)
-                return
-            results[name] = plain_data(call.result)
-        progress.pending, progress.asked = stepping, ""
-        if not stepping:
-            progress.step = 0
-        reply.question = stepping
-        reply.text = _said(lines, results, ctx)
-
-    def _call(self, name: str, progress: Progress) -> Wanted | Parameter:
+    def call(self, name: str, known: Mapping[str, Any]) -> Wanted | Parameter:
         """The call of a tool with what is known, or the parameter that has to be asked for."""
         tool = self._tools[name]
         arguments = {}
         for parameter in tool.parameters:
-            if parameter.name in progress.known:
-                arguments[parameter.name] = progress.known[parameter.name]
+            if parameter.name in known:
+                arguments[parameter.name] = known[parameter.name]
             elif parameter.required:
                 return parameter
         return Wanted(tool, name, arguments)
 
+    def refusal(self, there: Sequence[UseCase]) -> str:
+        """What is said when no use case is meant."""
+        offers = [case.examples[0] if case.examples else case.description for case in there[:6]]
+        lines = "\n".join(f"- {offer}" for offer in offers)
+        return f"I cannot help with that. You can ask me, for example:\n{lines}"
 
-def facts_of(ctx: Context, uses: int = 0) -> Facts:
-    """The names that hold in the turn: channel, tenant, what the application or the user's profile
-    says is true, and `sometimes` in one turn of three.
+
+class _DirectTurn:
+    """One turn in direct mode."""
+
+    def __init__(self, direct: Direct, ctx: Context, journey: Journey, reply: Reply) -> None:
+        self.journey = journey
+        self._direct = direct
+        self._ctx = ctx
+        self._reply = reply
+        self._facts = facts_of(ctx, journey.progress)
+        self._approved = ""
+        self._command: Option | None = None
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """The turn."""
+        case = await self._next()
+        if case is not None:
+            async for event in self._follow(case):
+                yield event
+
+    # --- which use case ---------------------------------------------------------------------------
+
+    async def _next(self) -> UseCase | None:
+        """The use case to follow now; None when the reply is complete already."""
+        progress = self.journey.progress
+        current = self._direct.case(progress.use_case, self._facts)
+        if current is not None:
+            if progress.asked.startswith(_APPROVE):
+                said = approval.verdict(self._ctx)
+                if said is not None:
+                    return self._approval(current, approved=said)
+            elif progress.asked and self._learns(current):
+                return current
+            elif progress.waits and not progress.asked:
+                if words.NO.search(self._ctx.text):
+                    self._leave(current)
+                    return None
+                if words.YES.search(self._ctx.text):
+                    self.journey.go(Confirmed())
+                    return current
+            if progress.flow is not None and await self._takes(current):
+                return current
+        return await self._choose(current)
+
+    def _approval(self, current: UseCase, *, approved: bool) -> UseCase | None:
+        if not approved:
+            self._leave(current)
+            return None
+        self._approved = self.journey.progress.asked.removeprefix(_APPROVE)
+        self.journey.go(Confirmed())
+        return current
+
+    def _leave(self, current: UseCase) -> None:
+        self._reply.text, self._reply.use_case = _CHANGED_NOTHING, current.id
+        self.journey.go(Ended())
+
+    def _learns(self, current: UseCase) -> bool:
+        """Whether the message gives the argument that was asked for; it is known then."""
+        text = self._ctx.text
+        parameter = self._direct.parameter(self.journey.progress.asked)
+        if parameter is None or (form_of(text) == "whole" and parameter.annotation is str):
+            return False
+        value = words.find(parameter.annotation, text, asked=True, pattern=parameter.pattern)
+        if value is None:
+            return False
+        known = {**self._direct.arguments(text, current), parameter.name: _kept(value)}
+        self.journey.go(Learned(known=known))
+        return True
+
+    async def _takes(self, current: UseCase) -> bool:
+        """Whether the message takes one of the options that were offered."""
+        offered = [p for p in self._held(current) if isinstance(p, Option)]
+        option = await self._direct.option(offered, self._ctx.text)
+        if option is None or option.command == options.RESET:
+            return False
+        if option.reference and self._direct.case(option.reference, self._facts):
+            self.journey.go(Took(case=option.reference))
+        else:
+            self._command = option
+        return True
+
+    async def _choose(self, current: UseCase | None) -> UseCase | None:
+        ctx, progress = self._ctx, self.journey.progress
+        choice = await self._direct.choose(ctx, self._facts, progress.use_case)
+        form = form_of(ctx.text)
+        if current is not None and choice.continues:
+            found = current
+        elif choice.ranked and (choice.meant or self._trusted(choice, form)):
+            found = choice.ranked[0]
+        else:
+            self._reply.text = self._direct.refusal(choice.ranked)
+            self._reply.context["unresolved"] = "true"
+            self.journey.go(Lost())
+            return None
+        known = self._direct.arguments(ctx.text, found)
+        if form != "whole":  # "cancel it" means what was spoken of
+            known = {**progress.known, **known}
+        goes_on = found is current and choice.continues and form != "whole"
+        # A step that waits is told again, with what the message changed.
+        step = progress.step - progress.waits if goes_on else 0
+        self.journey.go(Chose(use_case=found.id, known=known, step=step))
+        return found
+
+    def _trusted(self, choice: Choice, form: str) -> bool:
+        """A router in front has already found that the message is for this agent, so a weaker sign
+        is enough than where anybody may say anything.
+        """
+        return bool(self._ctx.turn.channel) and choice.doubt < 0.85 and form != "social"
+
+    # --- following --------------------------------------------------------------------------------
+
+    def _held(self, case: UseCase) -> list[Held]:
+        """What of the use case, or of the case that its flow has come to, holds now."""
+        flow = self.journey.progress.flow
+        at = self._direct.case(flow[-1], self._facts) if flow else None
+        at = at or case
+        section = solution_of(at, self._facts) if flow is None else "solution"
+        return list(parts_that_hold(at.section(section), self._facts))
+
+    async def _follow(self, case: UseCase) -> AsyncGenerator[TurnEvent, None]:
+        """One turn of the use case: its step, its solution, or what an option says."""
+        self._reply.use_case = case.id
+        progress = self.journey.progress
+        facts = Facts(
+            self._facts.names,
+            self._ctx.text,
+            used=progress.used,
+            step=progress.step + 1 if progress.step else None,
+            role=self._facts.role,
+        )
+        steps = steps_of(case, facts)
+        stepping = progress.step < len(steps) and progress.flow is None
+        if self._command is not None:
+            held: list[Held] = [_line_of(self._command)]
+        else:
+            held = steps[progress.step] if stepping else self._held(case)
+        self._ctx.solution = [part for part in held if isinstance(part, Line)]
+        results: dict[str, Any] = {}
+        async for event in self._called(held, results):
+            yield event
+        if self._reply.text:
+            return
+        self._reply.text = _said(held, results, self._ctx, case.id)
+        self._told(held, stepping)
+
+    def _told(self, held: Sequence[Held], stepping: bool) -> None:
+        """Moves on from what was said."""
+        offered = [p.option for p in held if isinstance(p, Option) and p.option and not p.otherwise]
+        if stepping:
+            self._reply.question = True
+            self.journey.go(Stepped())
+            return
+        self.journey.go(Solved())
+        if offered:
+            lines = "\n".join(f"- {option}" for option in offered)
+            self._reply.text = f"{self._reply.text}\n{lines}".strip()
+            self._reply.question = True
+            self.journey.go(Offered())
+        elif self.journey.progress.flow is not None:
+            self.journey.go(Ended())
+
+    async def _called(
+        self, held: Sequence[Held], results: dict[str, Any]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Calls the tools that are named, in order, until one cannot be called."""
+        for name in dict.fromkeys(t for part in held if isinstance(part, Line) for t in part.tools):
+            call = self._direct.call(name, self.journey.progress.known)
+            if isinstance(call, Parameter):
+                self.journey.go(Asked(what=f"{name}.{call.name}"))
+                self._reply.text, self._reply.question = _question(call), True
+                return
+            assert call.tool is not None
+            if call.tool.sensitive and name != self._approved:
+                self.journey.go(Asked(what=_APPROVE + name))
+                self._reply.text, self._reply.question = approval.question([call]), True
+                self._reply.context |= approval.context_of([call])
+                return
+            async for event in run_tools(self._ctx, [call]):
+                yield event
+            if call.error:
+                self._reply.text = f"I am sorry, that did not work: {call.error}"
+                self._reply.context["toolError"] = call.name
+                return
+            results[name] = plain_data(call.result)
+
+
+def _said(held: Sequence[Held], results: Mapping[str, Any], ctx: Context, case: str) -> str:
+    """The quoted lines filled, with what code fences give; without any the results, or the text
+    itself.
     """
-    names = {ctx.channel, ctx.tenant}
-    for entries in (ctx.system, ctx.user.profile):
-        names |= {key for key, value in entries.items() if value.lower() == "true"}
-    if zlib.crc32(ctx.turn.turn_id.encode()) % SOMETIMES == 0:
-        names.add("sometimes")
-    role = ctx.system.get("role", "")
-    return Facts(frozenset(filter(None, names)), ctx.text, uses, role=role)
-
-
-def _items(lines: list[Line]) -> list[list[Line]]:
-    """Steps one by one: each `-` or number opens a step, other lines belong to the one before."""
-    items: list[list[Line]] = []
-    for line in lines:
-        opens = line.text.lstrip()[:2] in ("- ", "* ") or line.text.lstrip()[:1].isdigit()
-        if opens or not items:
-            items.append([line])
-        elif line.text.strip():
-            items[-1].append(line)
-    return items
-
-
-def _said(lines: list[Line], results: dict[str, Any], ctx: Context) -> str:
-    """The quoted lines filled; without any the results, or the text itself."""
     known = {
         **results,
         "user": {"id": ctx.user.id, **ctx.user.profile},
         "tenant": ctx.tenant,
         "channel": ctx.channel,
+        "system": dict(ctx.system),
     }
-    replies = [reply for line in lines if (reply := line.reply) is not None]
-    if replies:
-        return "\n".join(filter(None, (mustache.render(r, known).strip() for r in replies)))
+    pieces = [piece for part in held if (piece := _piece(part, known, case))]
+    if pieces:
+        return "\n".join(pieces)
     if results:
         return "\n".join(mustache.plain(result) for result in results.values())
-    return "\n".join(line.plain.strip() for line in lines if line.text.strip())
+    texts = (part.plain.strip() for part in held if isinstance(part, Line))
+    return "\n".join(filter(None, texts))
+
+
+def _piece(part: Held, known: Mapping[str, Any], case: str) -> str:
+    """What the part says as it is: a quoted line filled, or what a code fence gives."""
+    if isinstance(part, Fence):
+        return run_fence(part, known, RUNNERS, f"use case {case}").strip()
+    reply = part.reply if isinstance(part, Line) else None
+    return mustache.render(reply, known).strip() if reply is not None else ""
+
+
+def _line_of(option: Option) -> Line:
+    """An option's command as a line of its own."""
+    return Line(option.command, option.number, tools=option.tools, enforced=option.enforced)
 
 
 def _question(parameter: Parameter) -> str:
@@ -273,11 +373,6 @@ def _question(parameter: Parameter) -> str:
     if text.endswith("?"):
         return text
     return f"Please tell me {text[0].lower() + text[1:] if text else parameter.name}."
-
-
-def _apologise(call: Wanted, reply: Reply) -> None:
-    reply.text = f"I am sorry, that did not work: {call.error}"
-    reply.context["toolError"] = call.name
 
 
 def _kept(value: Any) -> Any:

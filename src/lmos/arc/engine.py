@@ -1,24 +1,24 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
-import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
-from lmos.arc.adl import Line, lines_that_hold
 from lmos.arc.asking import Models
 from lmos.arc.budget import Budget
+from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import Direct, facts_of
+from lmos.arc.direct import Direct
 from lmos.arc.loop import Loop, Toolbox
+from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
 from lmos.arc.running import Told, valued
+from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import Message, State, Turn, errors
-from lmos.state import History, MemoryState, open_state
+from lmos.state import History
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -37,18 +37,20 @@ class Engine:
         settings: Any,
         budget: Budget,
         tools: Any,
-        memory: str,
+        memory: str | State | MemorySettings,
     ) -> None:
         self._agent = agent
         self._given, *self._fallbacks = models
         self._settings = settings
         self._budget = budget
         self._tools = tools
-        self._memory = memory
+        self._memory = MemorySettings.of(memory)
+        self._history: History | None = None
         self._choices: dict[Any, ModelChoice] = {}
         self._models: Models | None = None
         self._toolbox: Toolbox | None = None
         self._direct: Direct | None = None
+        self._chooser: Chooser | None = None
         self._state: State | None = None
 
     # --- for a turn -------------------------------------------------------------------------------
@@ -83,12 +85,13 @@ class Engine:
             self._models = made
         return made
 
-    async def toolbox(self, ctx: Context) -> Toolbox:
-        """The tools of the turn."""
+    async def toolbox(self, ctx: Context, extra: Tool | None = None) -> Toolbox:
+        """The tools of the turn, with one more where it is given."""
         agent = self._agent
-        if self._tools is not None:
-            added = {t.name: t for t in map(agent.made, await valued(self._tools, ctx) or ())}
-            return Toolbox({**agent.tools, **added}, agent.output)
+        if self._tools is not None or extra is not None:
+            added = map(agent.made, await valued(self._tools, ctx) or ())
+            more = {tool.name: tool for tool in (*added, extra) if tool is not None}
+            return Toolbox({**agent.tools, **more}, agent.output)
         if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
             self._toolbox = Toolbox(dict(agent.tools), agent.output)
         return self._toolbox
@@ -98,20 +101,29 @@ class Engine:
         """The direct mode of the agent."""
         if self._direct is None:
             agent = self._agent
-            self._direct = Direct(agent.name, agent.use_cases, agent.tools, embedder())
+            self._direct = Direct(agent.document.use_cases, agent.tools, self.chooser)
         return self._direct
+
+    @property
+    def chooser(self) -> Chooser:
+        """What finds use cases."""
+        if self._chooser is None:
+            self._chooser = Chooser(self._agent.document.use_cases, embedder)
+        return self._chooser
 
     @property
     def state(self) -> State:
         """Where conversations and memory are kept."""
         if self._state is None:
-            self._state = _opened(self._memory, self._agent.name)
+            self._state = self._memory.open(self._agent.name)
         return self._state
 
     @property
     def history(self) -> History:
         """The conversations."""
-        return History(self.state)
+        if self._history is None:
+            self._history = self._memory.history(self.state, self._agent.name)
+        return self._history
 
     @property
     def choice(self) -> ModelChoice:
@@ -167,11 +179,6 @@ class Engine:
         """Whether a language model answers the turn."""
         return await self.models(ctx) is not None
 
-    def solution(self, ctx: Context) -> list[Line]:
-        """The lines that hold of the solution of the use case that is followed."""
-        case = next((c for c in self._agent.use_cases if c.id == ctx.use_case), None)
-        return list(lines_that_hold(case.section("solution"), facts_of(ctx))) if case else []
-
     # --- life -------------------------------------------------------------------------------------
 
     async def load(self) -> None:
@@ -180,6 +187,8 @@ class Engine:
             return
         if not self.choice.direct:
             _ = self.choice.model
+            if self._agent.use_cases:
+                await self.chooser.load()
             return
         if self._agent.output is not None:
             raise errors.InvalidInput(
@@ -190,13 +199,16 @@ class Engine:
 
     async def close(self) -> None:
         """Closes what was opened."""
+        history, self._history = self._history, None
+        if history is not None:
+            await history.settled()
         state, self._state = self._state, None
-        if state is not None:
+        if state is not None and state is not self._memory.state:
             await state.close()
 
     def forget(self) -> None:
         """The use cases have changed."""
-        self._direct = None
+        self._direct = self._chooser = None
 
     def _chosen(self, spec: Any) -> ModelChoice:
         key = spec if isinstance(spec, str) else id(spec)
@@ -215,10 +227,3 @@ def given(model: "Model") -> ModelChoice:
 def _varies(spec: Any) -> bool:
     """Whether a model is chosen each turn by a function."""
     return callable(spec) and not hasattr(spec, "request")
-
-
-def _opened(spec: str, name: str) -> State:
-    if spec == "memory":
-        return MemoryState()
-    directory = Path(os.environ.get("LMOS_STATE_DIR") or ".lmos/state")
-    return open_state(spec, directory, name)

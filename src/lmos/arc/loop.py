@@ -4,7 +4,7 @@ The loop goes on until the model answers without calling tools. What a tool give
 included, goes to the model. The model layer is pydantic-ai's; the loop is ours.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,12 +74,19 @@ class Toolbox:
 class Loop:
     """One turn with a model. `run` gives its events and fills `spoken`."""
 
-    def __init__(self, models: Models, ctx: Context, toolbox: Toolbox) -> None:
+    def __init__(
+        self,
+        models: Models,
+        ctx: Context,
+        toolbox: Toolbox,
+        missing: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.spoken = Spoken()
         self._models = models
         self._ctx = ctx
         self._toolbox = toolbox
         self._output = toolbox.output
+        self._missing = missing
         self._history: list[ModelMessage] = []
         self._repairs = 0
 
@@ -93,24 +100,32 @@ class Loop:
                 yield event
         while True:
             response: ModelResponse | None = None
-            said = False
+            before = self.spoken.text
+            held = self._output is not None or bool(self._missing())
             async with aclosing(self._asked()) as pieces:
                 async for piece in pieces:
                     if not isinstance(piece, str):
                         response = piece
-                    elif self._output is None:
-                        text = piece if said or not self.spoken.text else f"\n\n{piece}"
-                        said = True
-                        self.spoken.text += text
-                        yield TextDelta(text=text)
+                    elif not held:
+                        yield self._say(piece, before)
             assert response is not None
             self.spoken.usage = self.spoken.usage.plus(usage_of(response, self._models.budget))
             calls = self._wanted(response)
-            if self._answered(response, calls):
+            answered = self._answered(response, calls)
+            if held and self._output is None and response.text and (answered or calls):
+                yield self._say(response.text, before)
+            if answered:
                 return
             async with aclosing(self._called(response, calls)) as events:
                 async for event in events:
                     yield event
+
+    def _say(self, text: str, before: str) -> TextDelta:
+        """The text as said; a line is left between what is said before and after tools."""
+        if before and self.spoken.text == before:
+            text = f"\n\n{text}"
+        self.spoken.text += text
+        return TextDelta(text=text)
 
     def _asked(self) -> "AsyncGenerator[str | ModelResponse, None]":
         if self._ctx.watch.on:
@@ -154,6 +169,8 @@ class Loop:
         self, response: "ModelResponse", calls: list[Wanted]
     ) -> AsyncGenerator[TurnEvent, None]:
         """The calls made, and what they gave put before the model."""
+        if not calls:
+            return
         self._history.append(response)
         given = [call for call in calls if self._output and call.name == TOOL]
         calls = [call for call in calls if not (self._output and call.name == TOOL)]
@@ -204,6 +221,10 @@ class Loop:
 
     def _answered(self, response: "ModelResponse", calls: list[Wanted]) -> bool:
         """Whether this is the answer. One that is not of the declared type is to be mended."""
+        if not calls and (names := self._missing()):
+            listed = " and ".join(names)
+            self._mended(response, None, f"Call {listed} before you answer.", f"called no {listed}")
+            return False
         if self._output is None:
             return not calls
         final = next((call for call in calls if call.name == TOOL), None)
@@ -215,22 +236,28 @@ class Loop:
             else:
                 self.spoken.value = self._output.said(self.restored(response.text or ""))
         except Misfit as misfit:
-            self._to_be_mended(response, final, str(misfit))
+            again = f"{misfit}. Call {TOOL} again with that mended."
+            if final is None:
+                again = f"That is not the answer's type: {misfit}. Give it with {TOOL}."
+            self._mended(response, final, again, f"gave no answer of the type: {misfit}")
             return False
         self.spoken.text = self._output.written(self.spoken.value)
         return True
 
-    def _to_be_mended(self, response: "ModelResponse", final: Wanted | None, why: str) -> None:
+    def _mended(
+        self, response: "ModelResponse", final: Wanted | None, again: str, why: str
+    ) -> None:
+        """Puts before the model what is wrong with its answer, a few times."""
         from pydantic_ai.messages import ModelRequest, UserPromptPart
 
         self._repairs += 1
         if self._repairs > REPAIRS:
-            raise errors.ModelFailed(f"the model gave no answer of the type: {why}")
+            raise errors.ModelFailed(f"the model {why}")
         if final is not None:
-            final.error = f"{why}. Call {TOOL} again with that mended."
-            return
-        text = self._hidden(f"That is not the answer's type: {why}. Give it with {TOOL}.")
-        self._history += [response, ModelRequest(parts=[UserPromptPart(text)])]
+            final.error = again
+        else:
+            text = self._hidden(again)
+            self._history += [response, ModelRequest(parts=[UserPromptPart(text)])]
 
 
 def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:

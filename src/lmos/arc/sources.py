@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 from lmos.arc import adl
-from lmos.arc.adl import Document
+from lmos.arc.adl import Document, compat, references
+from lmos.arc.observing.tracing import loading
+from lmos.model import errors
 
 
 def folder_of_caller() -> Path:
@@ -16,6 +18,27 @@ def folder_of_caller() -> Path:
     return Path(file).resolve().parent if file else Path.cwd()
 
 
+def read_text(use_cases: str | Path, folder: Path) -> tuple[str, Path | None]:
+    """The text of use cases, and the file it is in where it is in one."""
+    if isinstance(use_cases, str) and "\n" in use_cases:
+        return use_cases, None
+    path = folder / use_cases
+    return references.read_file(path), path
+
+
+def load_arc(use_cases: str | Path, folder: Path) -> list[compat.ArcUseCase]:
+    """The use cases as the original reads them, with those that they refer to. `InvalidInput` says
+    with the file and the line what it would not read.
+    """
+    text, path = read_text(use_cases, folder)
+    files = adl.Folder(path.parent if path else folder)
+    try:
+        return compat.resolve(compat.read(text), files.read)
+    except compat.ArcSyntaxError as error:
+        place = f"{path or 'use_cases'}:{error.details['line']}"
+        raise errors.InvalidInput(f"{place}: {error.message}") from None
+
+
 def load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
     """The document, and the file it came from if it came from one."""
     if not use_cases:
@@ -23,4 +46,5 @@ def load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
     if isinstance(use_cases, str) and "\n" in use_cases:
         return adl.parse(use_cases), ""
     path = folder / use_cases
-    return adl.load(path).document, str(path)
+    with loading(str(path)):
+        return adl.load(path).document, str(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.arc.context import Context
 from lmos.arc.direct import Reply
+from lmos.arc.guide import Guide
 from lmos.arc.loop import Loop, Spoken
 from lmos.arc.observing.events import ONGOING, RESOLVED
 from lmos.arc.observing.watch import watch_of
@@ -20,6 +21,7 @@ from lmos.arc.output import Misfit, Output
 from lmos.arc.prompt import system_prompt
 from lmos.arc.running import called, valued
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
+from lmos.arc.tagged import TaggedGuide
 from lmos.model import (
     Answer,
     Done,
@@ -31,6 +33,7 @@ from lmos.model import (
     Usage,
     errors,
 )
+from lmos.state import Past
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
@@ -43,16 +46,19 @@ class AgentTurn:
         self._agent = agent
         self._ctx = ctx
         self._history = agent.engine.history
+        self._past = Past()
         self._out = Outgoing(ctx, ())
         self._spoken = Spoken()
         self._reply = Reply()
+        self._guide: Guide | TaggedGuide | None = None
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """The turn, run until it ends one way or another."""
         ctx = self._ctx
         ctx.watch = watch_of(ctx)
         with ctx.watch.agent(self._agent):
-            ctx.turn = ctx.watch.continued(await self._history.recall(ctx.turn))
+            self._past = await self._history.past(ctx.turn)
+            ctx.turn = ctx.watch.continued(self._past.before(ctx.turn))
             asked = ctx.turn
             while True:
                 signal: Signal
@@ -137,22 +143,37 @@ class AgentTurn:
             yield TextDelta(text=reply.text)
             return
         with ctx.watch.stage("generate system prompt"):
+            guide = self._guide = await self._guided()
             prompt = await self._prompt()
-        loop = Loop(models, ctx, await agent.engine.toolbox(ctx))
+        missing = (lambda: guide.missing) if guide else tuple
+        loop = Loop(
+            models, ctx, await agent.engine.toolbox(ctx, guide.tool if guide else None), missing
+        )
         loop.spoken.usage = self._spoken.usage  # of earlier tries
         self._spoken = loop.spoken
         async with aclosing(loop.run(prompt)) as events:
             async for event in events:
+                if guide and isinstance(event, TextDelta):
+                    event = TextDelta(text=guide.heard(event.text))
                 yield event
+        if guide:
+            yield TextDelta(text=guide.rest())
         if loop.spoken.value is not None:
             yield TextDelta(text=loop.spoken.text)
+
+    async def _guided(self) -> Guide | TaggedGuide | None:
+        if not self._agent.use_cases:
+            return None
+        guide = TaggedGuide if self._agent.arc_use_cases else Guide
+        return await guide.of(self._agent, self._ctx)
 
     async def _prompt(self) -> str:
         agent, ctx = self._agent, self._ctx
         told = [str(await valued(i, ctx) or "") for i in agent.instructions_given]
         if ctx.retry:
             told.append(f"Your last answer was not good enough: {ctx.retry.reason}")
-        return system_prompt(agent.description, told, agent.use_cases, ctx)
+        cases = self._guide.prompt() if self._guide else ""
+        return system_prompt(agent.description, told, cases, ctx)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -163,7 +184,9 @@ class AgentTurn:
         context = {**self._ctx.output, **reply.context}
         if self._ctx.use_case:
             context["useCase"] = self._ctx.use_case
-        await self._history.remember(self._ctx.turn, [message])
+        await self._history.remember(self._ctx.turn, [message], past=self._past)
+        if self._guide:
+            await self._guide.keep()
         self._ctx.watch.answered(self._out.text, ONGOING if reply.question else RESOLVED)
         if reply.question:
             yield InputRequired(message=message, context=context)
@@ -182,7 +205,7 @@ class AgentTurn:
         text = f"\n\n{signal.text}" if self._out.text else signal.text
         yield TextDelta(text=text)
         message = self._message(self._out.text + text)
-        await self._history.remember(ctx.turn, [message])
+        await self._history.remember(ctx.turn, [message], past=self._past)
         asking = isinstance(signal, Ask)
         status = ONGOING if asking else getattr(signal, "classification", "") or RESOLVED
         ctx.watch.answered(message.content, status, broken=not asking)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lmos.model import RoutableAgent
+    from lmos.model import Description, RoutableAgent
 
 
 def routable_agents(path: Path | None, examples: Path | None) -> "list[RoutableAgent]":
@@ -30,16 +30,10 @@ def routable_agents(path: Path | None, examples: Path | None) -> "list[RoutableA
 
 
 def _of_project(directory: Path) -> "list[RoutableAgent]":
-    """What the agents of a project say of themselves, imported here and now."""
-    from lmos.cli.serve import load
-    from lmos.local.project import Project
     from lmos.model import RoutableAgent, errors
 
-    sources = Project.at(directory).agents()
-    if not sources:
+    if not (found := descriptions(directory)):
         raise errors.InvalidInput(f"{directory} has no agents/<name>/agent.py")
-    with _inside(directory):
-        agents = [load(source.module) for source in sources]
     return [
         RoutableAgent(
             name=agent.name,
@@ -47,21 +41,41 @@ def _of_project(directory: Path) -> "list[RoutableAgent]":
             version=agent.version,
             capabilities=agent.capabilities,
         )
-        for agent in agents
+        for agent in found
     ]
+
+
+def descriptions(directory: Path) -> "list[Description]":
+    """What the agents in a project's code say of themselves, imported here and now; none where
+    the directory has no code of agents.
+    """
+    from lmos.local.project import Project
+
+    sources = Project.at(directory).agents()
+    if not sources:
+        return []
+    from lmos.cli.serve import load
+
+    with _inside(directory):
+        return [load(source.module).describe() for source in sources]
 
 
 @contextlib.contextmanager
 def _inside(directory: Path) -> Iterator[None]:
-    """In the directory, with a state directory of its own that goes again."""
+    """In the directory, with a state directory of its own that goes again; the next directory's
+    modules may have the same names.
+    """
     with tempfile.TemporaryDirectory() as state, contextlib.chdir(directory):
         before = os.environ.get("LMOS_STATE_DIR")
         os.environ["LMOS_STATE_DIR"] = state
-        path = list(sys.path)
+        here, path, modules = Path.cwd(), list(sys.path), set(sys.modules)
         try:
             yield
         finally:
             sys.path[:] = path
+            for name in set(sys.modules) - modules:
+                if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(here):
+                    del sys.modules[name]
             if before is None:
                 del os.environ["LMOS_STATE_DIR"]
             else:

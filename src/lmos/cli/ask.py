@@ -106,11 +106,20 @@ def gather(turn: dict[str, Any], event: dict[str, Any]) -> None:
 
 def headline(turn: dict[str, Any]) -> str:
     """Who answered, how sure the router was, for which use case, and how long it took."""
+    return f"{who(turn)} · {details(turn)}"
+
+
+def who(turn: dict[str, Any]) -> str:
+    """The agent, and how sure the router was; or why it asked none."""
     decision = turn.get("decision", {})
     outcome = decision.get("outcome", "route")
-    parts = [f"{turn['agent']} {decision.get('confidence', 0):.2f}" if outcome == "route"
-             else f"{turn['agent']} ({outcome.replace('_', ' ')})"]  # fmt: skip
-    if use_case := turn.get("context", {}).get("useCase"):
-        parts.append(use_case)
-    parts.append(f"{turn['milliseconds']} ms")
-    return " · ".join(parts)
+    if outcome != "route":
+        return f"{turn['agent']} ({outcome.replace('_', ' ')})"
+    return f"{turn['agent']} {decision.get('confidence', 0):.2f}"
+
+
+def details(turn: dict[str, Any]) -> str:
+    """The use case, where one is told, and how long it took."""
+    use_case = turn.get("context", {}).get("useCase")
+    took = f"{turn['milliseconds']} ms"
+    return f"{use_case} · {took}" if use_case else took

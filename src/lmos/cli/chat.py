@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lmos.cli.ask import gather, headline, turn_events
+from lmos.cli.ask import details, gather, turn_events, who
 from lmos.cli.platform import Platform, url_option
 
 
@@ -19,7 +19,7 @@ from lmos.cli.platform import Platform, url_option
 def command(channel: str | None, conversation: str | None, user: str, url: str | None) -> None:
     """Talk to a channel: answers stream in, with the agent that gives them named.
 
-    An empty line or Ctrl-D ends the conversation, /new starts another.
+    An empty line or Ctrl-D ends the conversation, /new starts another. Ctrl-C stops an answer.
     """
     platform = Platform(url)
     tenant_channel = platform.channel(channel)
@@ -31,15 +31,23 @@ def command(channel: str | None, conversation: str | None, user: str, url: str |
             conversation = uuid.uuid4().hex[:12]
             click.secho(f"conversation {conversation}", dim=True)
             continue
-        with contextlib.suppress(SystemExit):  # an error of one turn does not end the chat
+        try:
             _answer(turn_events(platform, tenant_channel, text, conversation, user=user))
+        except SystemExit:  # an error of one turn, told already, does not end the chat
+            continue
+        except KeyboardInterrupt:
+            click.secho("\n  stopped", dim=True)
 
 
 def _answer(events: Any) -> None:
+    """Prints who answers as soon as that is known, then what comes, then how long it took."""
     turn: dict[str, Any] = {"content": "", "agent": ""}
-    began, streamed = time.perf_counter(), False
+    began, streamed, named = time.perf_counter(), False, ""
     for event in events:
         gather(turn, event)
+        if turn["agent"] and "decision" in turn and turn["agent"] != named:
+            named = turn["agent"]
+            click.secho(f"  {who(turn)}", dim=True)
         if event["type"] == "text_delta":
             click.echo("" if streamed else "  ", nl=False)
             click.echo(event["text"].replace("\n", "\n  "), nl=False)
@@ -48,7 +56,7 @@ def _answer(events: Any) -> None:
             click.secho(f"  calling {event['name']}", dim=True)
     turn["milliseconds"] = round((time.perf_counter() - began) * 1000)
     click.echo("" if streamed else "  " + turn["content"])
-    click.secho(f"  {headline(turn)}", dim=True)
+    click.secho(f"  {details(turn)}", dim=True)
 
 
 def _read() -> str:

@@ -12,12 +12,15 @@ from lmos.cli.agents import routable_agents
 _file = click.Path(path_type=Path, exists=True)
 
 
-@click.group()
+_EXAMPLE = "Example: lmos eval router --agents examples/acme --test examples/acme/utterances.csv"
+
+
+@click.group(epilog=_EXAMPLE)
 def command() -> None:
     """Measure on labelled messages."""
 
 
-@command.command("router", epilog="Example: lmos eval router --agents examples/acme --test examples/acme/utterances.csv")  # fmt: skip  # noqa: E501
+@command.command("router", epilog=_EXAMPLE, short_help="Route labelled messages.")
 @click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
 @click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
 @click.option(

@@ -82,7 +82,7 @@ def command(kind: str, name: str | None, url: str | None, output: str) -> None:
     if name:
         found["items"] = [i for i in found["items"] if i["metadata"]["name"] == name]
         if not found["items"]:
-            fail(f"there is no {plural} named {name!r}; see: lmos get {kind}")
+            fail(f"{name!r} is not among the {plural}; see: lmos get {kind}")
     data = found["items"][0] if name else found
     if output == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -99,12 +99,14 @@ spec:
 """
 
 
-@click.group()
+@click.group(epilog="Example: lmos new agent weather")
 def command() -> None:
     """Start something new."""
 
 
-@command.command("agent", epilog="Example: lmos new agent weather")
+@command.command(
+    "agent", epilog="Example: lmos new agent weather", short_help="Start an agent that runs."
+)
 @click.argument("name")
 @click.option(
     "--dir",

@@ -90,6 +90,8 @@ class Platform:
             yield response
         except (OSError, http.client.HTTPException) as error:
             fail(f"no platform answers at {self.url} ({error}); start one with: lmos up DIR")
+        except ValueError:
+            fail(f"what answers at {self.url} is no platform: {path} is not JSON")
         finally:
             connection.close()
 
@@ -106,12 +108,12 @@ def _offers(routing: dict[str, Any]) -> int:
 
 
 def _reason(response: http.client.HTTPResponse) -> str:
-    raw = response.read()
+    status = f"HTTP {response.status} {response.reason}"
     try:
-        body = json.loads(raw)
+        body = json.loads(response.read())
     except ValueError:
-        return f"HTTP {response.status} {response.reason}"
-    return str(body.get("message") or body.get("error") or f"HTTP {response.status}")
+        return status
+    return str(body.get("message") or status) if isinstance(body, dict) else status
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

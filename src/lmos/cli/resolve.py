@@ -2,13 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from lmos.model import Agent, Resource
     from lmos.resolver import Resolution
-    from lmos.store.manifests import Manifest
 
 
 @click.command(epilog="Example: lmos resolve examples/acme -o yaml")
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 def command(paths: tuple[str, ...], output: str) -> None:
     """Resolve the Channels of manifests against their Agents, without a platform.
 
-    PATH is a file, a directory or - for standard input. The exit code is 0 when every channel is
-    resolved, 3 when a capability is not, 2 when a manifest is wrong.
+    PATH is a file, a directory or - for standard input. Of a directory that `lmos up` runs, the
+    agents in its code count too. The exit code is 0 when every channel is resolved, 3 when a
+    capability is not, 2 when a manifest is wrong.
     """
     from lmos.store.manifests import read
 
@@ -27,7 +29,7 @@ def command(paths: tuple[str, ...], output: str) -> None:
         click.echo(str(problem), err=True)
     if found.problems:
         sys.exit(2)
-    resolutions = _resolve(found.manifests)
+    resolutions = _resolve([m.resource for m in found.manifests], _in_code(paths))
     if not resolutions:
         click.echo("lmos: there is no Channel in " + ", ".join(paths), err=True)
         sys.exit(2)
@@ -35,14 +37,46 @@ def command(paths: tuple[str, ...], output: str) -> None:
     sys.exit(0 if all(r.resolved for r in resolutions) else 3)
 
 
-def _resolve(manifests: "tuple[Manifest, ...]") -> "list[Resolution]":
+def _in_code(paths: tuple[str, ...]) -> "list[Agent]":
+    """The agents that the directories hold as code."""
+    from lmos.cli.agents import descriptions
+    from lmos.model import Agent, AgentSpec, ObjectMeta
+
+    directories = [Path(path) for path in paths if path != "-" and Path(path).is_dir()]
+    return [
+        Agent(
+            metadata=ObjectMeta(name=said.name),
+            spec=AgentSpec(
+                version=said.version,
+                description=said.description,
+                supported_tenants=said.supported_tenants,
+                supported_channels=said.supported_channels,
+                provided_capabilities=said.capabilities,
+            ),
+        )
+        for directory in directories
+        for said in descriptions(directory)
+    ]
+
+
+def _resolve(resources: "list[Resource]", in_code: "list[Agent]") -> "list[Resolution]":
     from lmos.model import Agent, Channel
     from lmos.resolver import Offers, resolve
 
-    resources = [m.resource for m in manifests]
-    offers = Offers(r for r in resources if isinstance(r, Agent))
+    agents = {agent.key: agent for agent in in_code}
+    for agent in (r for r in resources if isinstance(r, Agent)):
+        agents[agent.key] = _merged(agent, agents.get(agent.key))
+    offers = Offers(agents.values())
     channels = sorted((r for r in resources if isinstance(r, Channel)), key=lambda c: str(c.key))
     return [resolve(offers, channel) for channel in channels]
+
+
+def _merged(manifest: "Agent", in_code: "Agent | None") -> "Agent":
+    """What a manifest says of an agent, and what its code says of the rest."""
+    if in_code is None:
+        return manifest
+    said = {name: getattr(manifest.spec, name) for name in manifest.spec.model_fields_set}
+    return manifest.but(spec=in_code.spec.but(**said))
 
 
 def _print(resolutions: "list[Resolution]", output: str) -> None:

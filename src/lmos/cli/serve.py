@@ -5,7 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,30 +25,36 @@ def command(target: str, host: str, port: int, fd: int | None) -> None:
     try:
         load(target).serve(host, port, fd)
     except LmosError as error:
-        _end(error.message)
+        click.echo(error.message, err=True)
+        sys.exit(1)
 
 
 def load(target: str) -> "Agent":
-    """The agent that `module:name` means. Ends the process with `file:line: message` when the
+    """The agent that `module:name` means. Raises `InvalidInput` with `file:line: message` when the
     module cannot be imported.
     """
     from lmos.arc import Agent
+    from lmos.model.errors import InvalidInput
 
     module_name, _, name = target.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except SyntaxError as error:
-        _end(f"{error.filename}:{error.lineno}: {error.msg}")
+        raise InvalidInput(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:
-        _end(f"{_place(error)}{type(error).__name__}: {error}")
+        raise InvalidInput(f"{_place(error)}{type(error).__name__}: {error}") from error
     found = {k: v for k, v in vars(module).items() if isinstance(v, Agent)}
     if name:
         if name not in found:
-            _end(f"{_file(module)}: there is no agent {name!r}; there is {_list(found)}")
+            raise InvalidInput(
+                f"{_file(module)}: there is no agent {name!r}; there is {_list(found)}"
+            )
         return found[name]
     if len(set(map(id, found.values()))) != 1:
-        _end(f"{_file(module)}: name one agent as {module_name}:NAME; there is {_list(found)}")
+        raise InvalidInput(
+            f"{_file(module)}: name one agent as {module_name}:NAME; there is {_list(found)}"
+        )
     return next(iter(found.values()))
 
 
@@ -66,8 +72,3 @@ def _file(module: ModuleType) -> str:
 
 def _list(found: dict[str, "Agent"]) -> str:
     return ", ".join(found) or "none"
-
-
-def _end(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(1)

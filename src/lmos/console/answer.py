@@ -76,6 +76,7 @@ class AnswerBlock:
         match event:
             case InputRequired():
                 self._take_message(event)
+                self._sum_up(f"{self._milliseconds():.0f} ms")
             case Handover():
                 taker = event.to or event.capability or "another agent"
                 self._problem.set_text(f"handed over to {taker}, who did not take it")

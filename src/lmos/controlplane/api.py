@@ -20,6 +20,7 @@ from lmos.controlplane.events import EventLog
 from lmos.model import API_GROUP, API_VERSION, STABLE, Channel, ChannelRouting, Resource, Store
 from lmos.model import kind_of as kind_named
 from lmos.model.errors import Gone, InvalidInput, LmosError, NotFound, face_of
+from lmos.protocols import http
 
 GROUP_PATH = f"/apis/{API_GROUP}/v1"
 
@@ -128,8 +129,9 @@ class _Tenants:
             if resource.channel == wanted and _matches(resource, request):
                 return _tagged(request, _public(resource))
         tenant = request.path_params["tenant"]
-        message = f"tenant {tenant} has no {what} {wanted}"
-        return _json({"error": message, "errorCode": "NOT_FOUND", "message": message}, 404)
+        error = NotFound(f"tenant {tenant} has no {what} {wanted}")
+        body = {**http.problem(error, request.url.path), "error": error.message}
+        return http.json_response(body, 404, media_type="application/problem+json")
 
 
 class _Events:

@@ -1,12 +1,13 @@
 """What `lmos up` tells once everything is there. Pure: objects in, lines out."""
 
-import textwrap
 from collections.abc import Sequence
 
 from lmos.local.worker import Worker
 from lmos.model import Agent, Channel
 
 _LABEL = 11
+#: How many unresolved capabilities of a channel are told; `lmos get channels` tells all.
+_TOLD = 3
 
 
 def agent_words(agents: Sequence[Agent], workers: Sequence[Worker]) -> list[str]:
@@ -37,8 +38,10 @@ def channel_words(channels: Sequence[Channel]) -> list[str]:
             continue
         found = [
             f"{c.name} {c.version}" + (f" (nearest: {c.nearest[0]})" if c.nearest else "")
-            for c in missing
+            for c in missing[:_TOLD]
         ]
+        if len(missing) > _TOLD:
+            found.append(f"and {len(missing) - _TOLD} more")
         words.append(f"{name} unresolved: {', '.join(found) or 'no agent serves it'}")
     return words or ["none; a Channel manifest (*.yaml) makes one"]
 
@@ -68,12 +71,14 @@ def banner(
 
 def _row(label: str, text: str, width: int) -> list[str]:
     """A labelled entry, broken between its parts where it is too long."""
+    first, *parts = text.split(" · ")
+    lines = [first]
+    for part in parts:
+        fits = len(lines[-1]) + len(" · ·") + len(part) <= width - _LABEL - 2
+        if fits:
+            lines[-1] += f" · {part}"
+        else:
+            lines[-1] += " ·"
+            lines.append(part)
     indent = " " * (_LABEL + 2)
-    if len(text) + len(indent) <= width or " · " not in text:
-        return [f"  {label:<{_LABEL}}{text}"]
-    glued = [part.replace(" ", "\u00a0") for part in text.split(" · ")]
-    wrapped = textwrap.wrap(
-        " · ".join(glued), width - len(indent), break_long_words=False, break_on_hyphens=False
-    )
-    lines = [line.replace("\u00a0", " ") for line in wrapped]
     return [f"  {label:<{_LABEL}}{lines[0]}", *(indent + line for line in lines[1:])]

@@ -78,7 +78,9 @@ class Platform:
         state = open_state("sqlite", self.project.state)
         try:
             async with (
-                DirectoryStore(self.project.directory, on_problem=self._problem) as store,
+                DirectoryStore(
+                    self.project.directory, on_problem=self._problem, on_mended=self._mended
+                ) as store,
                 self._agents(store) as agents,
                 ControlPlane(
                     store, describe=registry.describe, probe=registry.probe, events=self.events
@@ -181,6 +183,10 @@ class Platform:
     def _problem(self, problem: errors.InvalidManifest) -> None:
         self.events.record("ManifestInvalid", str(problem), warning=True)
         self._output.line(f"  {problem}; what was there before stays in force")
+
+    def _mended(self, file: str) -> None:
+        self.events.record("ManifestMended", f"{file} is in force again")
+        self._output.line(f"  {file} is in force again")
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:

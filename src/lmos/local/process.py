@@ -90,11 +90,12 @@ class Process:
         finally:
             for future in (said, ended):
                 future.cancel()
-        if said in done:
-            return
-        if ended in done:
+        if ended in done and said not in done:
             await self._log.drained()
             raise StartFailed(self._log.last() or f"ended with exit code {self.child.returncode}")
+        self._log.release()
+        if said in done:
+            return
         raise StartFailed(f"not ready after {timeout:.0f} s")
 
     async def wait(self) -> str:
@@ -125,13 +126,17 @@ class Process:
 
 
 class _Log:
-    """Passes a child's lines on and remembers the last ones."""
+    """Passes a child's lines on and remembers the last ones. Until `release`, the newest line waits
+    for the next: a process that does not start tells with it why, which `StartFailed` passes on.
+    """
 
     def __init__(self, child: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
         self._lines: deque[str] = deque(maxlen=20)
-        self._task = asyncio.ensure_future(self._read(child, log))
+        self._held: list[str] | None = []
+        self._log = log
+        self._task = asyncio.ensure_future(self._read(child))
 
-    async def _read(self, child: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
+    async def _read(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None
         while True:
             try:
@@ -142,7 +147,20 @@ class _Log:
                 return
             line = raw.decode(errors="replace").rstrip()
             self._lines.append(line)
-            log(line)
+            self._pass_on(line)
+
+    def _pass_on(self, line: str) -> None:
+        ready = [line]
+        if self._held is not None:
+            ready, self._held = self._held, ready
+        for text in ready:
+            self._log(text)
+
+    def release(self) -> None:
+        """From now on every line is passed on at once."""
+        held, self._held = self._held or [], None
+        for text in held:
+            self._log(text)
 
     async def drained(self) -> None:
         """Everything said has been read; grandchildren that keep the pipe open do not block us."""

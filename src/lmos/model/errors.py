@@ -18,6 +18,7 @@
     │   └── AgentUnavailable     ... because it is not there at the moment
     ├── ModelFailed              a language or embedding model could not be asked
     │   └── BudgetExceeded       ... because the turn has used up what it may take
+    ├── StateUnavailable         where conversations and memory are kept cannot be used
     ├── DeadlineExceeded         the time of the turn is up
     └── MissingExtra             an optional part is not installed; says which
 
@@ -138,6 +139,10 @@ class BudgetExceeded(ModelFailed):
     """The turn has used up the rounds, tokens or money that it may take of a model."""
 
 
+class StateUnavailable(LmosError):
+    """Where conversations and memory are kept does not answer, or refuses."""
+
+
 class DeadlineExceeded(LmosError):
     """The time of the turn is up."""
 
@@ -180,6 +185,7 @@ FACES: dict[type[Exception], Face] = {
     AgentUnavailable: Face(503, "AGENT_UNAVAILABLE", -32053, "AgentUnavailable"),
     ModelFailed: Face(502, "MODEL_FAILED", -32054, "ModelFailed"),
     BudgetExceeded: Face(502, "BUDGET_EXCEEDED", -32057, "BudgetExceeded"),
+    StateUnavailable: Face(503, "STATE_UNAVAILABLE", -32058, "StateUnavailable"),
     DeadlineExceeded: Face(504, "DEADLINE_EXCEEDED", -32055, "DeadlineExceeded"),
     MissingExtra: Face(501, "NOT_INSTALLED", -32056, "NotInstalled"),
 }

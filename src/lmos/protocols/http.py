@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -135,7 +135,7 @@ async def read_json(request: Request, limit_bytes: int = BODY_LIMIT) -> Any:
     return parse_json(await read_body(request, limit_bytes))
 
 
-def trace_of(request: Request) -> dict[str, str]:
+def trace_of(request: HTTPConnection) -> dict[str, str]:
     """The W3C trace headers of the request."""
     return {
         name: request.headers[name]

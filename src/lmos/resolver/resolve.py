@@ -34,6 +34,8 @@ from lmos.resolver.ranges import VersionRange
 from lmos.resolver.versions import Version
 
 _NEAREST = 3
+#: How many unresolved capabilities the message of a condition speaks of.
+_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def _status(channel: Channel, missing: list[UnresolvedCapability], complete: boo
         reason, message = "AllResolved", f"{total} of {total} capabilities resolved"
     elif missing:
         reason = "CapabilitiesUnresolved"
-        message = "; ".join(capability.message for capability in missing)
+        message = _first_of(missing)
     else:
         reason, message = "NoAgents", "no agent supports this tenant, channel and subset"
     generation = channel.metadata.generation
@@ -218,6 +220,13 @@ def _status(channel: Channel, missing: list[UnresolvedCapability], complete: boo
             _condition("Ready", partly, "Serving" if partly else reason, message, generation),
         ),
     )
+
+
+def _first_of(missing: list[UnresolvedCapability]) -> str:
+    """Why, for the first few; the status lists all."""
+    told = [capability.message for capability in missing[:_TOLD]]
+    more = len(missing) - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told)
 
 
 def _condition(type_: str, true: bool, reason: str, message: str, generation: int) -> Condition:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from lmos.model import errors
+from lmos.state.values import dumped, stale
 
 #: Keys from which expired ones are looked for.
 MANY = 1_000
@@ -44,7 +44,7 @@ class MemoryState:
         if version is not None and version != present:
             raise stale(key, version, present)
         expires = None if ttl is None else self._clock() + ttl
-        self._rows[key] = _Row(orjson.dumps(value), present + 1, expires)
+        self._rows[key] = _Row(dumped(key, value), present + 1, expires)
         if len(self._rows) > self._sweep_at:
             self._sweep()
         return present + 1
@@ -75,10 +75,3 @@ class MemoryState:
         for key in list(self._rows):
             self._alive(key)
         self._sweep_at = max(MANY, 2 * len(self._rows))
-
-
-def stale(key: str, wanted: int, present: int) -> errors.Conflict:
-    """The error for a write over a version that is no longer the present one."""
-    return errors.Conflict(
-        f"{key} is at version {present}, not {wanted}; read it again and repeat the change"
-    )

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from lmos.state.memory import stale
+from lmos.model import errors
+from lmos.state.values import dumped, stale
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class SqliteState:
             reader = await self._run(self._open_reader)
         try:
             row = self._row(reader, key)
-        except sqlite3.OperationalError:  # another process is recovering or leaving the file
+        except sqlite3.Error:  # another process is recovering or leaving the file
             row = await self._run(lambda: self._row(self._open(), key))
         return (orjson.loads(row[0]), row[1]) if row else None
 
@@ -64,7 +65,7 @@ class SqliteState:
         self, key: str, value: Any, *, version: int | None = None, ttl: float | None = None
     ) -> int:
         """Stores the value; with `version` only if that is the present one, else `Conflict`."""
-        return await self._run(self._put, key, orjson.dumps(value), version, ttl)
+        return await self._run(self._put, key, dumped(key, value), version, ttl)
 
     async def delete(self, key: str) -> bool:
         """Removes the key; whether it was there."""
@@ -92,15 +93,25 @@ class SqliteState:
     # --- in the thread ----------------------------------------------------------------------------
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        except (sqlite3.Error, OSError) as error:
+            raise errors.StateUnavailable(
+                f"{self._path} cannot be used: {error}; is it a database, writable, on a disk "
+                "with room?"
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = normal")
-            connection.execute(_SCHEMA)
+            try:
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = normal")
+                connection.execute(_SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 

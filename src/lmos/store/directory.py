@@ -26,11 +26,16 @@ class DirectoryStore(MemoryStore):
     """A `Store` over a directory's manifests, read on entering and watched until leaving."""
 
     def __init__(
-        self, directory: Path, *, on_problem: Callable[[InvalidManifest], None] | None = None
+        self,
+        directory: Path,
+        *,
+        on_problem: Callable[[InvalidManifest], None] | None = None,
+        on_mended: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self._directory = directory.resolve()
         self._on_problem = on_problem or (lambda _: None)
+        self._on_mended = on_mended or (lambda _: None)
         self._good: dict[Path, tuple[Manifest, ...]] = {}
         self._bad: dict[Path, tuple[InvalidManifest, ...]] = {}
         self._homes: dict[Key, Manifest] = {}
@@ -61,6 +66,7 @@ class DirectoryStore(MemoryStore):
 
     def load(self, files: set[Path]) -> None:
         """Reads these files again, those that are gone included, and makes the store follow."""
+        broken = set(self._bad)
         for file in sorted(files):
             self._read(file)
         self._follow()
@@ -68,6 +74,9 @@ class DirectoryStore(MemoryStore):
             if str(problem) not in self._told:
                 self._on_problem(problem)
         self._told = {str(problem) for problem in self.problems}
+        for file in sorted(broken - self._bad.keys()):
+            if file in self._good:
+                self._on_mended(str(file.relative_to(self._directory)))
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Holding an answer to the use case that it follows."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -22,7 +23,8 @@ _JUDGE = (
 
 class StaticResponse:
     """Says the solution of the use case instead of the model's answer, where all of the solution is
-    quoted. `{{tool.field}}` in it is filled from the results of the turn's tools.
+    quoted. `{{tool.field}}` in it is filled from the results of the turn's tools; where a tool was
+    not called, the answer stays.
 
         agent = Agent(
             name="a", use_cases="use_cases.md", output_filters=[StaticResponse()]
@@ -33,14 +35,14 @@ class StaticResponse:
         """The quoted text where there is one."""
         lines = [line for line in ctx.solution if line.text.strip()]
         replies = [line.reply for line in lines]
-        if not replies or None in replies:
-            return None
         known = {
             "user": {"id": ctx.user.id, **ctx.user.profile},
             "tenant": ctx.tenant,
             "channel": ctx.channel,
             **{call.name: plain_data(call.result) for call in ctx.calls if call.error is None},
         }
+        if not replies or not all(_filled(reply, known) for reply in replies):
+            return None
         return "\n".join(mustache.render(reply, known).strip() for reply in replies if reply)
 
 
@@ -122,6 +124,10 @@ class ReturnUseCaseId:
         """The text with the id."""
         asked = ctx.system.get("returnUseCaseId", "").lower() == "true"
         return f"<USE_CASE:{ctx.use_case}>{text}" if asked and ctx.use_case else None
+
+
+def _filled(reply: str | None, known: Mapping[str, Any]) -> bool:
+    return reply is not None and all(name in known for name in mustache.names(reply))
 
 
 def _with_word(ctx: Context, word: str) -> list[str]:

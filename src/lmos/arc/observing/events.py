@@ -324,3 +324,17 @@ class Subscription(AsyncIterator[Event]):
 
 #: The process's bus.
 bus = Bus()
+
+
+@contextmanager
+def agent_loaded(name: str) -> Iterator[None]:
+    """Tells that an agent was loaded, or what kept it from being."""
+    try:
+        yield
+    except Exception as error:
+        if bus.active:
+            told = str(error) or type(error).__name__
+            bus.publish(AgentLoadedEvent(name=name, error_message=told))
+        raise
+    if bus.active:
+        bus.publish(AgentLoadedEvent(name=name))

@@ -6,7 +6,8 @@ Spans are made when the program has set up a tracer provider, as OpenTelemetry's
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc.observing.conventions import Settings
@@ -73,6 +74,20 @@ def carried(trace: Mapping[str, str]) -> dict[str, str]:
     headers = dict(trace)
     _propagator().inject(headers)
     return headers
+
+
+@contextmanager
+def loading(file: str) -> Iterator[None]:
+    """A span around the reading of a file."""
+    made = tracer()
+    if made is None:
+        yield
+        return
+    speaks = settings()
+    facts = {**speaks.kind("retriever"), **speaks.told(file=file)}
+    name = f"load {file.rpartition('/')[2]}"
+    with made.start_as_current_span(name, attributes=facts, record_exception=speaks.content):
+        yield
 
 
 def start_tracing(name: str = "lmos", *, environment: Mapping[str, str] = os.environ) -> bool:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from lmos.arc.context import Context
+    from lmos.arc.memory import Remembering
     from lmos.arc.running import Wanted
 
 _GONE = "Cancelled"
@@ -127,11 +128,8 @@ class Unwatched:
     def shown(self, name: str, text: str) -> None:
         """A model is shown a text."""
 
-    def stored(self, key: str, value: Any, scope: str) -> None:
-        """Something was put into memory."""
-
-    def retrieved(self, key: str, value: Any, scope: str) -> None:
-        """Something was read from memory."""
+    def remembered(self, what: "Remembering") -> None:
+        """Something was put into memory, or read from it."""
 
 
 UNWATCHED = Unwatched()
@@ -249,13 +247,10 @@ class Watch(Unwatched):
         """A model is shown a text."""
         self._publish(DataAddedEvent, name=name, data=text)
 
-    def stored(self, key: str, value: Any, scope: str) -> None:
-        """Something was put into memory."""
-        self._publish(MemoryStoreEvent, key=key, value=str(value), scope=scope)
-
-    def retrieved(self, key: str, value: Any, scope: str) -> None:
-        """Something was read from memory."""
-        self._publish(MemoryRetrieveEvent, key=key, value=str(value), scope=scope)
+    def remembered(self, what: "Remembering") -> None:
+        """Something was put into memory, or read from it."""
+        event = MemoryRetrieveEvent if what.action == "read" else MemoryStoreEvent
+        self._publish(event, key=what.name, value=str(what.shown()), scope=what.scope)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Seen]:
