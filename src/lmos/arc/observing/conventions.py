@@ -145,6 +145,26 @@ class Settings:
         return {f"gen_ai.{way}.messages": json.dumps(messages, ensure_ascii=False, default=str)}
 
 
+class _Silent(Settings):
+    """Says nothing."""
+
+    def kind(self, kind: Kind) -> Attributes:
+        """Nothing."""
+        return {}
+
+    def told(self, **facts: Any) -> Attributes:
+        """Nothing."""
+        return {}
+
+    def request(self, settings: Mapping[str, Any]) -> Attributes:
+        """Nothing."""
+        return {}
+
+
+#: For turns that have no spans.
+SILENT: Settings = _Silent()
+
+
 def _flat(prefix: str, messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
     """The messages as OpenInference has them: an attribute each."""
     for number, message in enumerate(messages):
@@ -159,4 +179,13 @@ def _flat(prefix: str, messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[
         for index, part in enumerate(p for p in parts if p["type"] == "tool_call"):
             call = f"{at}.tool_calls.{index}.tool_call"
             yield f"{call}.function.name", part["name"]
-            yield f"{call}.function.arguments", json.dumps(part.get("arguments"), default=str)
+            given = part.get("arguments")
+            text = given if isinstance(given, str) else json.dumps(given, default=str)
+            yield f"{call}.function.arguments", text
+
+
+def gen_ai_messages(history: Sequence[Any]) -> list[Any]:
+    """pydantic-ai's messages in the form of the gen_ai convention."""
+    from pydantic_ai.models.instrumented import InstrumentationSettings
+
+    return list(InstrumentationSettings().messages_to_otel_messages(list(history)))

@@ -16,6 +16,8 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from lmos.arc.observing.conventions import gen_ai_messages
+
 log = logging.getLogger("lmos.arc")
 
 #: Events that a subscriber may be behind by default, before it loses the oldest.
@@ -59,6 +61,8 @@ def _plain(event: Event, f: "dataclasses.Field[Any]", content: bool) -> Any:
     value = getattr(event, f.name)
     if f.metadata.get(_SENSITIVE) and not content:
         return [] if isinstance(value, (list, tuple)) else {} if isinstance(value, dict) else ""
+    if f.name == "messages":
+        return gen_ai_messages(value)
     if isinstance(value, datetime):
         return value.isoformat()
     return list(value) if isinstance(value, tuple) else value
@@ -97,8 +101,9 @@ class LLMStartedEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMFinishedEvent(Event):
-    """A language model has answered, or failed with an `error` of that class. `functions` are the
-    tools it was offered, `called_functions` those that it wants called.
+    """A language model has answered, or failed with an `error` of that class. `messages` are those
+    that it was sent, as pydantic-ai has them; the payload has them as OpenTelemetry does.
+    `functions` are the tools it was offered, `called_functions` those that it wants called.
     """
 
     model: str

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc.observing import tracing
-from lmos.arc.observing.conventions import Kind
+from lmos.arc.observing.conventions import SILENT, Kind, gen_ai_messages
 from lmos.arc.observing.events import (
     CANCELLED,
     FAILURE,
@@ -164,7 +164,7 @@ class Watch(Unwatched):
         self._ctx = ctx
         self._tracer = tracer
         self._events = events
-        self._speaks = tracing.settings()
+        self._speaks = tracing.settings() if tracer else SILENT
         self._text = ""
         self._status = ""
         self._broken = False
@@ -249,8 +249,9 @@ class Watch(Unwatched):
 
     def remembered(self, what: "Remembering") -> None:
         """Something was put into memory, or read from it."""
-        event = MemoryRetrieveEvent if what.action == "read" else MemoryStoreEvent
-        self._publish(event, key=what.name, value=str(what.shown()), scope=what.scope)
+        if self._events.active:
+            event = MemoryRetrieveEvent if what.action == "read" else MemoryStoreEvent
+            self._publish(event, key=what.name, value=str(what.shown), scope=what.scope)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Seen]:
@@ -348,7 +349,7 @@ class Watch(Unwatched):
         facts = {
             **speaks.told(model=model.model_name, provider=model.system),
             **speaks.request(models.settings),
-            **(speaks.messages("input", _messages(history)) if speaks.content else {}),
+            **(speaks.messages("input", gen_ai_messages(history)) if speaks.content else {}),
         }
         began, failed = time.perf_counter(), ""
         self._publish(LLMStartedEvent, model=model.model_name)
@@ -376,7 +377,7 @@ class Watch(Unwatched):
             output_tokens=usage.output_tokens,
             total_tokens=usage.input_tokens + usage.output_tokens,
         )
-        said = speaks.messages("output", _messages([response])) if speaks.content else {}
+        said = speaks.messages("output", gen_ai_messages([response])) if speaks.content else {}
         return {**told, **said}
 
     def _model_answered(
@@ -410,7 +411,7 @@ class Watch(Unwatched):
         self._publish(
             LLMFinishedEvent,
             model=used,
-            messages=tuple(_messages(history)),
+            messages=tuple(history),
             functions=tuple(tool.name for tool in parameters.function_tools),
             duration=seconds,
             settings={k: v for k, v in settings.items() if isinstance(v, str | int | float)},
@@ -520,10 +521,3 @@ def _name_of(function: Any) -> str:
 
 def _finish(response: Any) -> tuple[str, ...]:
     return (str(response.finish_reason),) if response.finish_reason else ()
-
-
-def _messages(history: Sequence[Any]) -> list[Any]:
-    """The messages in the form of the gen_ai convention."""
-    from pydantic_ai.models.instrumented import InstrumentationSettings
-
-    return list(InstrumentationSettings().messages_to_otel_messages(list(history)))
