@@ -19,7 +19,7 @@ def test_the_agents_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names["billing"].check()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/api.md", "docs/performance.md", "docs/architecture.md", "CONTRIBUTING.md"])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/api.md", "docs/serving.md", "docs/performance.md", "docs/architecture.md", "CONTRIBUTING.md"])  # fmt: skip  # noqa: E501
 def test_links_lead_somewhere(page: str) -> None:
     file = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):

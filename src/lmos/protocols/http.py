@@ -55,12 +55,14 @@ def problem(error: BaseException, path: str = "") -> dict[str, Any]:
 
 
 def error_headers(error: BaseException) -> dict[str, str]:
-    """The headers that belong to the error: `Retry-After`, `Allow`."""
+    """The headers that belong to the error: `Retry-After`, `Allow`, `WWW-Authenticate`."""
     headers = {}
     if isinstance(error, errors.Overloaded):
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if isinstance(error, NotAllowed) and "allow" in error.details:
         headers["allow"] = str(error.details["allow"])
+    if isinstance(error, errors.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     return headers
 
 

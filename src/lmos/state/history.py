@@ -29,6 +29,7 @@ SUMMARY = 10_000
 #: Says in fewer words what these messages say; a system message among them is the summary so far.
 Summarise = Callable[[Sequence[Message]], Awaitable[str]]
 
+_INSTRUCTIONS = ("system", "developer")
 _log = logging.getLogger("lmos.state")
 
 
@@ -87,14 +88,17 @@ class Past:
 
     def before(self, turn: Turn) -> Turn:
         """The turn with what was said before its message. A turn that brings more than its own
-        message has its history with it, and is given back as it is.
+        message has its history with it, and is given back as it is. Instructions are no history:
+        those of the turn come first and replace what was kept of earlier ones.
         """
-        if len(turn.messages) != 1 or not self.messages:
+        instructions = tuple(m for m in turn.history if m.role in _INSTRUCTIONS)
+        if len(instructions) != len(turn.history) or not self.messages:
             return turn
-        before = [Message.model_validate(message) for message in self.messages]
+        kept = (Message.model_validate(message) for message in self.messages)
+        before = [m for m in kept if not instructions or m.role not in _INSTRUCTIONS]
         if self.summary:
             before.insert(0, told(self.summary))
-        return turn.but(messages=(*before, *turn.messages))
+        return turn.but(messages=(*instructions, *before, *turn.messages[-1:]))
 
     def knows(self, turn: Turn) -> bool:
         """Whether the turn's user, if known, is one of the conversation's."""

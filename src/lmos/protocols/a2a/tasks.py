@@ -1,6 +1,7 @@
 """Tasks: a turn as A2A tells of it, while it runs and for a while afterwards."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -110,7 +111,7 @@ class Task:
                 self._say(event.text)
             case InputRequired():
                 self.state = codec.INPUT_REQUIRED
-                self._tell(event.message)
+                self._tell(event.message, codec.approval_parts(event.context))
             case Handover():
                 self.state = codec.REJECTED
                 self._say(event.reason or f"handed over to {event.to or event.capability}")
@@ -121,10 +122,11 @@ class Task:
     def _say(self, text: str) -> None:
         self._tell(Message(role="assistant", content=text))
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message, more: Sequence[dict[str, Any]] = ()) -> None:
         self._messages += 1
         name = f"{self.id}-{self._messages}"
         self._message = codec.agent_message(message, name, self.id, self.context_id)
+        self._message["parts"] += more
 
     # --- artifacts -----------------------------------------------------------------------------
 
