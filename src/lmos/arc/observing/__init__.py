@@ -7,7 +7,7 @@ on, and a turn that nobody watches costs nothing.
 
 from lmos.arc.observing.conventions import Settings
 from lmos.arc.observing.events import Bus, Event, Subscription, bus
-from lmos.arc.observing.metrics import MEDIA_TYPE, Metrics, metrics
+from lmos.arc.observing.metrics import MEDIA_TYPE, Metrics, endpoint, metrics
 from lmos.arc.observing.tracing import configure, settings, start_tracing, stop_tracing
 from lmos.arc.observing.watch import UNWATCHED, Unwatched, Watch, watch_of
 
@@ -23,6 +23,7 @@ __all__ = [
     "Watch",
     "bus",
     "configure",
+    "endpoint",
     "metrics",
     "settings",
     "start_tracing",

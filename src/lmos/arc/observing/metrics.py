@@ -1,13 +1,14 @@
 """Figures of the agents in a process, for Prometheus, under the names of the original ARC.
 
 `metrics.begin()` follows the events from then on; `metrics.render()` is the answer to
-`GET /metrics`. Timers are summaries: count, sum, longest, and the quantiles 0.5 and 0.95 of the
-last measurements.
+`GET /metrics`, and `endpoint()` gives it. Timers are summaries: count, sum, longest, and the
+quantiles 0.5 and 0.95 of the last measurements.
 """
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lmos.arc.observing.events import (
     CANCELLED,
@@ -21,6 +22,9 @@ from lmos.arc.observing.events import (
     RouterRoutedEvent,
     bus,
 )
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 #: The media type of what `render` gives.
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -190,3 +194,15 @@ def _escaped(value: str) -> str:
 
 #: The process's figures.
 metrics = Metrics()
+
+
+def endpoint(figures: Metrics = metrics) -> "ASGIApp":
+    """What answers `GET /metrics`; the figures are followed from now on."""
+    from starlette.responses import Response
+
+    figures.begin()
+
+    async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        await Response(figures.render(), media_type=MEDIA_TYPE)(scope, receive, send)
+
+    return answer
