@@ -132,10 +132,35 @@ async def test_use_cases_and_agents_that_do_not_start_are_told(kept: Kept) -> No
         "hello"
     )
     (used,) = kept.of(events.UseCaseEvent)
-    assert used.name == "hi"
+    assert (used.name, used.content) == ("hi", '"Hi."')
+    (routed,) = kept.of(events.RouterRoutedEvent)
+    assert routed.destination == "hi"
     with pytest.raises(errors.InvalidInput):
         await Agent(name="wrong", model="direct", use_cases=cases + "@no_tool()\n").run("hello")
     assert [e.error_message is None for e in kept.of(events.AgentLoadedEvent)] == [True, False]
+
+
+FLOW = """
+### UseCase: router
+#### Description
+The customer has trouble with the internet router.
+#### Solution
+"Which light is red?"
+[power] "Plug it in."
+[network] "Restart it."
+#### Examples
+- my router does not work
+"""
+
+
+async def test_options_of_flows_are_told(kept: Kept) -> None:
+    direct = Agent(name="direct", model="direct", use_cases=FLOW)
+    await direct.run("my router does not work", conversation="c")
+    assert (await direct.run("network", conversation="c")).text == "Restart it."
+    (option,) = kept.of(events.FlowOptionEvent)
+    told = option.payload()
+    assert (told["useCaseId"], told["matchedOption"]) == ("router", "network")
+    assert told["flowOptions"] == ["power", "network"]
 
 
 async def test_a_subscriber_gets_what_comes_and_loses_the_oldest_when_slow() -> None:

@@ -93,8 +93,10 @@ def loading(file: str) -> Iterator[None]:
 def start_tracing(name: str = "lmos", *, environment: Mapping[str, str] = os.environ) -> bool:
     """Sends spans over OTLP where the environment names a collector
     (`OTEL_EXPORTER_OTLP_ENDPOINT`); whether it does. What the program has set up before is left.
-    `MissingExtra` where the exporter is not installed.
+    `MissingExtra` where the exporter is not installed, `InvalidInput` where the environment has
+    spans speak in a way that nobody knows.
     """
+    settings()
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if tracer() is not None or not any(environment.get(key) for key in _ENDPOINTS):

@@ -25,6 +25,7 @@ from lmos.arc.observing.events import (
     DataAddedEvent,
     Event,
     FilterExecutedEvent,
+    FlowOptionEvent,
     LLMFinishedEvent,
     LLMFunctionCalledEvent,
     LLMFunctionStartedEvent,
@@ -33,6 +34,7 @@ from lmos.arc.observing.events import (
     MemoryStoreEvent,
     RateLimitedEvent,
     RateLimitTimeoutEvent,
+    RouterRoutedEvent,
     UseCaseEvent,
     bus,
 )
@@ -42,6 +44,7 @@ from lmos.model import Turn, errors
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
+    from lmos.arc.adl import Option
     from lmos.arc.context import Context
     from lmos.arc.memory import Remembering
     from lmos.arc.running import Wanted
@@ -124,6 +127,13 @@ class Unwatched:
 
     def handed_over(self, to: str) -> None:
         """The turn goes to another agent."""
+
+    def routing(self) -> Watched:
+        """Finding the use case; it is told the decision."""
+        return NOTHING
+
+    def took(self, case: str, option: "Option | None", offered: "Sequence[Option]") -> None:
+        """The user's message takes one of the options of a use case's flow, or none."""
 
     def shown(self, name: str, text: str) -> None:
         """A model is shown a text."""
@@ -216,7 +226,8 @@ class Watch(Unwatched):
             )
             span.set_attributes({**told, **speaks.said(output=self._text)})
         if ctx.use_case:
-            self._publish(UseCaseEvent, name=ctx.use_case)
+            content = "\n".join(line.text for line in ctx.solution)
+            self._publish(UseCaseEvent, name=ctx.use_case, content=content)
         self._publish(
             AgentFinishedEvent,
             agent=agent.name,
@@ -242,6 +253,30 @@ class Watch(Unwatched):
         """The turn goes to another agent."""
         self._status, self._broken = f"AGENT_HANDOVER[{to}]", True
         self._publish(AgentHandOverTriggered, from_agent=self._ctx.agent, to_agent=to)
+
+    @contextmanager
+    def routing(self) -> Iterator[Seen]:
+        """Finding the use case; it is told the decision."""
+        seen, began = Seen(), time.perf_counter()
+        yield seen
+        decision = seen.result
+        self._publish(
+            RouterRoutedEvent,
+            destination=decision.agent or "",
+            accuracy=decision.confidence,
+            request=self._ctx.text,
+            duration=time.perf_counter() - began,
+        )
+
+    def took(self, case: str, option: "Option | None", offered: "Sequence[Option]") -> None:
+        """The user's message takes one of the options of a use case's flow, or none."""
+        self._publish(
+            FlowOptionEvent,
+            use_case_id=case,
+            matched_option=option.option if option else "",
+            flow_options=tuple(one.option for one in offered),
+            reference_use_case=(option.reference or "") if option else "",
+        )
 
     def shown(self, name: str, text: str) -> None:
         """A model is shown a text."""
