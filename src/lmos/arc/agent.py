@@ -21,6 +21,7 @@ from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
 from lmos.arc.memory import MemorySettings
+from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
@@ -332,16 +333,17 @@ class Agent(Generic[In, Out]):
         async with self._starting:
             if self._open is not None:
                 return
-            self.check()
-            async with AsyncExitStack() as stack:
-                for thing in self._deps:
-                    if isinstance(thing, AbstractAsyncContextManager):
-                        await stack.enter_async_context(thing)
-                await self.engine.load()
-                stack.push_async_callback(self.engine.close)
-                for function in self.start_handlers:
-                    await _awaited(function(self))
-                self._open = stack.pop_all()
+            with agent_loaded(self.name):
+                self.check()
+                async with AsyncExitStack() as stack:
+                    for thing in self._deps:
+                        if isinstance(thing, AbstractAsyncContextManager):
+                            await stack.enter_async_context(thing)
+                    await self.engine.load()
+                    stack.push_async_callback(self.engine.close)
+                    for function in self.start_handlers:
+                        await _awaited(function(self))
+                    self._open = stack.pop_all()
 
     async def stop(self) -> None:
         """Releases what `start` or answering opened."""
