@@ -1,6 +1,7 @@
 """An agent: what it is called, what it can do, and how it answers a turn."""
 
 import asyncio
+import copy
 import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -215,6 +216,11 @@ class Agent(Generic[In, Out]):
         return function
 
     # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """What its tools may ask for."""
+        return self._deps
 
     @property
     def use_cases(self) -> tuple[UseCase, ...]:
@@ -434,6 +440,13 @@ class Agent(Generic[In, Out]):
             description or self.description,
             self.input.type if self.input else str,
         )
+
+    def with_model(self, model: "str | Model") -> "Agent[In, Out]":
+        """The same agent answering with another model, its conversations kept apart."""
+        other = copy.copy(self)
+        other._open, other._starting = None, asyncio.Lock()
+        other.engine = self.engine.of(other, (model,))
+        return other
 
     # --- serving ----------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from lmos.arc.direct import Direct
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
-from lmos.arc.running import Told, valued
+from lmos.arc.running import valued
 from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
-from lmos.model import Message, State, Turn, errors
+from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 
 if TYPE_CHECKING:
@@ -53,9 +53,20 @@ class Engine:
         self._chooser: Chooser | None = None
         self._state: State | None = None
 
+    def of(self, agent: "Agent[Any, Any]", models: Sequence[Any]) -> "Engine":
+        """The same for a copy of the agent, with other models and nothing opened yet."""
+        return Engine(
+            agent,
+            models=models,
+            settings=self._settings,
+            budget=self._budget,
+            tools=self._tools,
+            memory=self._memory,
+        )
+
     # --- for a turn -------------------------------------------------------------------------------
 
-    def context(self, turn: Turn, deps: Dependencies, told: Told) -> Context:
+    def context(self, turn: Turn, deps: Dependencies, told: Callable[[TurnEvent], None]) -> Context:
         """The context of a turn."""
         return Context(
             turn, agent=self._agent.name, deps=deps, state=self.state, emit=told, services=self

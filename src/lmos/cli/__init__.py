@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resolve": ("lmos.cli.resolve", "Resolve channels against agents, offline."),
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),
     "eval": ("lmos.cli.eval", "Measure a router on labelled messages."),
-    "adl": ("lmos.cli.adl", "Check, format and compile use cases."),
+    "adl": ("lmos.cli.adl", "Check, format, compile and test use cases."),
     "serve": ("lmos.cli.serve", "Serve agents over A2A, OpenAI and more."),
     "new": ("lmos.cli.new", "Start a new agent."),
     "version": ("lmos.cli.version", "Print the version."),

@@ -52,6 +52,7 @@ _OWN = ("targets", "host", "port", "fd", "reload")
     help="Claim with the user's id; '' for none.",
 )
 @click.option("--cors-origin", metavar="ORIGIN", multiple=True, help="Page that may ask, or *.")
+@click.option("--dev", is_flag=True, help="Open tools, events and the check of use cases to all.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -75,10 +76,18 @@ def command(
         from lmos.arc.serving import serve
 
         agents = [load(target) for target in targets]
+        fd = _listening(host, port) if fd is None else fd
         serve(agents, host, port, fd, settings(**options))
     except LmosError as error:
         click.echo(error.message, err=True)
         sys.exit(1)
+
+
+def _listening(host: str, port: int) -> int:
+    """A listening socket's number; `InvalidInput` where the address is taken."""
+    from lmos.local.server import claim
+
+    return claim(host, port).detach()
 
 
 def _serve_reloading(ctx: click.Context, targets: Sequence[str], host: str, port: int) -> None:
@@ -95,6 +104,9 @@ def _given(ctx: click.Context) -> list[str]:
         if name in _OWN or ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
             continue
         value = ctx.params[name]
+        if getattr(param, "is_flag", False):
+            found.append(param.opts[0])
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             found += [param.opts[0], str(one)]
     return found
@@ -109,6 +121,7 @@ def settings(
     api_key_env: Sequence[str] = (),
     cors_origin: Sequence[str] = (),
     user_claim: str = "sub",
+    dev: bool = False,
     **tokens: Any,
 ) -> "Settings":
     """How to serve, from the options. `InvalidInput` names the option that cannot be used."""
@@ -119,6 +132,7 @@ def settings(
         auth=_auth(api_key_env, user_claim, tokens),
         cors=Cors(origins=tuple(cors_origin)) if cors_origin else None,
         grpc=address or "",
+        dev=dev,
     )
 
 
@@ -172,7 +186,7 @@ def _variable(name: str) -> str:
 
 
 def load(target: str) -> "Agent[Any, Any]":
-    """The agent that `module:name` means. Ends the process with `file:line: message` when the
+    """The agent that `module:name` means. Raises `InvalidInput` with `file:line: message` when the
     module cannot be imported.
     """
     from lmos.arc import Agent

@@ -32,10 +32,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The provider answers with an HTTP error instead, such as 429 or 503."""
+    """The provider answers with an HTTP error instead, such as 429 or 503. `retry_after` is in
+    seconds.
+    """
 
     status: int
     body: Any = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ Apart from `scripted`, because it loads pydantic-ai.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai import exceptions
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -29,6 +29,18 @@ from lmos.llm.scripted import Call, Refusal, Request, Say, ScriptedModel
 
 _PROFILE = ModelProfile(supports_json_schema_output=True, supports_json_object_output=True)
 _LETTERS_A_TOKEN = 4
+#: What a status means, as the providers' adapters say it.
+_CATEGORIES: dict[int, Any] = {
+    400: exceptions.ModelRequestRejectedError,
+    401: exceptions.ModelAuthenticationError,
+    402: exceptions.ModelQuotaExceededError,
+    403: exceptions.ModelAuthenticationError,
+    404: exceptions.ModelNotFoundError,
+    422: exceptions.ModelRequestRejectedError,
+    429: exceptions.ModelRateLimitError,
+    503: exceptions.ModelUnavailableError,
+    529: exceptions.ModelOverloadedError,
+}
 
 
 class SpeakingModel(Model):
@@ -61,7 +73,7 @@ class SpeakingModel(Model):
         """The reply at once. An error of the reply is raised, whatever it says before."""
         request, said = await self._asked(messages, model_settings, model_request_parameters)
         if said.error is not None:
-            raise _raised(said.error, self.model_name)
+            raise raised(said.error, self.model_name)
         return ModelResponse(
             parts=_parts(said, self._script.count),
             usage=_usage(said, request),
@@ -78,9 +90,11 @@ class SpeakingModel(Model):
     ) -> AsyncGenerator[StreamedResponse, None]:
         """The reply word by word. An error comes where the words end."""
         request, said = await self._asked(messages, model_settings, model_request_parameters)
-        if said.error is not None and not (said.text or said.thinking or said.calls):
-            raise _raised(said.error, self.model_name)
-        stream = _Stream(model_request_parameters, said, self.model_name, self._script.count)
+        parts = _parts(said, self._script.count)
+        error = None if said.error is None else raised(said.error, self.model_name)
+        if error is not None and not (said.text or said.thinking or said.calls):
+            raise error
+        stream = SpokenStream(model_request_parameters, parts, self.model_name, error)
         stream._usage = _usage(said, request)
         yield stream
 
@@ -96,42 +110,41 @@ class SpeakingModel(Model):
 
 
 @dataclass
-class _Stream(StreamedResponse):
-    """The reply in pieces."""
+class SpokenStream(StreamedResponse):
+    """Parts that are known beforehand as a stream: texts word by word, the others whole, and at the
+    end the error if there is one.
+    """
 
-    said: Say
+    parts: Sequence[ModelResponsePart]
     name: str
-    number: int
+    error: BaseException | None = None
+    provider: str = "scripted"
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
-        parts = self._parts_manager
-        if self.said.thinking:
-            for event in parts.handle_thinking_delta(
-                vendor_part_id="thinking", content=self.said.thinking
-            ):
-                yield event
-        for word in words(self.said.text):
-            for event in parts.handle_text_delta(vendor_part_id="text", content=word):
-                yield event
-        for number, call in enumerate(self.said.calls):
-            part = _call(call, self.number, number)
-            yield parts.handle_part(vendor_part_id=f"call-{number}", part=part)
-        if self.said.error is not None:
-            raise _raised(self.said.error, self.name)
+        manager = self._parts_manager
+        for number, part in enumerate(self.parts):
+            if isinstance(part, TextPart) and part.content:
+                for word in words(part.content):
+                    for event in manager.handle_text_delta(vendor_part_id=number, content=word):
+                        yield event
+            else:
+                yield manager.handle_part(vendor_part_id=number, part=part)
+        if self.error is not None:
+            raise self.error
 
     async def close_stream(self) -> None:
         """Nothing to close."""
 
     @property
     def model_name(self) -> str:
-        """The name that the script gives the model."""
+        """The name of the model."""
         return self.name
 
     @property
     def provider_name(self) -> str:
         """The provider."""
-        return "scripted"
+        return self.provider
 
     @property
     def provider_url(self) -> None:
@@ -149,6 +162,20 @@ def words(text: str) -> list[str]:
     return [piece + " " for piece in pieces[:-1]] + [p for p in pieces[-1:] if p]
 
 
+def raised(error: BaseException | Refusal, model: str) -> BaseException:
+    """The error of a reply, a refusal as a provider's adapter raises it."""
+    if not isinstance(error, Refusal):
+        return error
+    server = exceptions.ModelServerError if error.status >= 500 else None
+    return exceptions.ModelHTTPError.for_category(
+        _CATEGORIES.get(error.status, server),
+        status_code=error.status,
+        model_name=model,
+        body=error.body,
+        retry_after=error.retry_after,
+    )
+
+
 def _parts(said: Say, request: int) -> list[ModelResponsePart]:
     parts: list[ModelResponsePart] = []
     if said.thinking:
@@ -159,9 +186,9 @@ def _parts(said: Say, request: int) -> list[ModelResponsePart]:
 
 
 def _call(call: Call, request: int, number: int) -> ToolCallPart:
-    text = isinstance(call.arguments, str)
-    arguments = call.arguments if text else json.dumps(dict(call.arguments))  # type: ignore[arg-type]
-    return ToolCallPart(call.tool, arguments, tool_call_id=f"call-{request}-{number}")  # type: ignore[arg-type]
+    given = call.arguments
+    arguments = given if isinstance(given, str) else json.dumps(dict(given))
+    return ToolCallPart(call.tool, arguments, tool_call_id=f"call-{request}-{number}")
 
 
 def _usage(said: Say, request: Request) -> RequestUsage:
@@ -175,9 +202,3 @@ def _usage(said: Say, request: Request) -> RequestUsage:
         made = sum(len(call.tool) + len(str(call.arguments)) for call in said.calls)
         spoken = (len(said.text) + len(said.thinking) + made) // _LETTERS_A_TOKEN + 1
     return RequestUsage(input_tokens=heard, output_tokens=spoken)
-
-
-def _raised(error: BaseException | Refusal, model: str) -> BaseException:
-    if isinstance(error, Refusal):
-        return ModelHTTPError(status_code=error.status, model_name=model, body=error.body)
-    return error

@@ -16,7 +16,7 @@ from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
 from lmos.local.project import Project
-from lmos.local.server import Server, claim, url_of
+from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import http
 from lmos.router import VectorRouter
@@ -88,7 +88,7 @@ class Platform:
                 Routings(store, llm.embedder()) as routings,
             ):
                 supervisor = Supervisor(routings, VectorRouter(llm.embedder()), state)
-                async with self._serving(self._app(store, supervisor)):
+                async with self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()
                     self._output.line("stopping")
@@ -139,7 +139,8 @@ class Platform:
             self._output.line(f"  no page: {missing}")
 
     @asynccontextmanager
-    async def _serving(self, app: Starlette) -> AsyncGenerator[None, None]:
+    async def _serving(self, app: Starlette, supervisor: Supervisor) -> AsyncGenerator[None, None]:
+        """Until left: then running turns get `GRACE` seconds, and an error if that is too short."""
         server = Server(app, self._listener)
         task = asyncio.create_task(server.serve())
         try:
@@ -147,7 +148,9 @@ class Platform:
             yield
         finally:
             server.should_exit = True
+            late = asyncio.get_running_loop().call_later(GRACE, supervisor.cut_off)
             await task
+            late.cancel()
 
     # --- telling ----------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ Phase = Literal["starting", "ready", "crashed", "failed", "stopped"]
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 RELOAD_TIMEOUT = 10.0
+#: Seconds that a process which was replaced gets for its running turns: more than any may take.
+DRAIN_TIMEOUT = 75.0
 FIRST_BACK_OFF = 0.1
 LAST_BACK_OFF = 30.0
 #: A process that lived this long (seconds) starts the back-off anew.

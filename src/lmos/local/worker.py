@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from lmos.local.process import (
+    DRAIN_TIMEOUT,
     FIRST_BACK_OFF,
     LAST_BACK_OFF,
     LONG_LIFE,
@@ -53,6 +54,8 @@ class Worker:
         self._bound = _bound(self._listener)
         self._url = url_of(self._listener)
         self._process: Process | None = None
+        #: Processes that were replaced and finish their turns.
+        self._leaving: dict[Process, asyncio.Future[None]] = {}
         self._reload = asyncio.Event()
         self._changed: set[Path] = set()
         self._settled = asyncio.Event()
@@ -93,8 +96,9 @@ class Worker:
                 back_off = min(back_off * 3, LAST_BACK_OFF)
         finally:
             self.phase = "stopped"
-            if self._process:
-                await asyncio.shield(self._process.stop())
+            running = [*self._leaving, *([self._process] if self._process else [])]
+            await asyncio.shield(asyncio.gather(*(process.stop() for process in running)))
+            await asyncio.gather(*self._leaving.values())
             self._listener.close()
 
     async def _start(self) -> bool:
@@ -165,9 +169,9 @@ class Worker:
             await asyncio.shield(fresh.stop(timeout=1.0))
             raise
         old, self._process = self._process, fresh
-        old.terminate()
+        self._leaving[old] = asyncio.ensure_future(old.stop(DRAIN_TIMEOUT))
+        self._leaving[old].add_done_callback(lambda _: self._leaving.pop(old))
         await self._became_ready("AgentReloaded", f"{self.source.module} was loaded again")
-        await old.stop()
 
     async def _became_ready(self, reason: str, message: str) -> None:
         self.phase, self.problem = "ready", ""

@@ -52,7 +52,16 @@ def _graphql(served: Served) -> Mounted:
     from lmos.protocols import graphql
     from lmos.protocols.directory import several
 
-    return Mounted(graphql.routes(several(served.responders)))
+    if not served.settings.dev:
+        return Mounted(graphql.routes(several(served.responders)))
+    from lmos.arc.editor import usecases_route
+    from lmos.arc.serving.workbench import AgentTools
+
+    feed = graphql.Feed()
+    watched = {name: feed.watched(responder) for name, responder in served.responders.items()}
+    tools = AgentTools(served.agents)
+    routes = graphql.routes(several(watched), tools=tools, calling=True, events=feed.events)
+    return Mounted([*routes, usecases_route()])
 
 
 def _agui(served: Served) -> Mounted:
@@ -64,7 +73,7 @@ def _agui(served: Served) -> Mounted:
 
 
 #: The protocols, in the order of their routes.
-MOUNTS = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
+MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
 
 
 def mounted(served: Served) -> list[Mounted]:

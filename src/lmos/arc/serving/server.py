@@ -18,7 +18,8 @@ from lmos.protocols import loop
 if TYPE_CHECKING:
     from lmos.arc.serving.settings import AnyAgent
 
-#: Seconds that running turns get to finish when the process is asked to end.
+#: Seconds that running turns get to finish when the process is asked to end; one that is supervised
+#: leaves it to its supervisor to lose patience, who knows whether it is replaced or no more needed.
 GRACE = 8
 #: Bytes of what a supervisor is told at once.
 DATAGRAM = 32_000
@@ -34,7 +35,7 @@ def serve(
     settings: Settings | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, on an address or an inherited listening socket; then running
-    turns finish, for `GRACE` seconds at most.
+    turns finish, see `GRACE`.
     """
     served = tuple(agents) if isinstance(agents, Sequence) else (agents,)
     for agent in served:
@@ -45,7 +46,7 @@ def serve(
         port=port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=None if _supervised() else GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
     loop.run(_Server(config, served).serve(sockets))
@@ -78,7 +79,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
-        if "NOTIFY_SOCKET" not in os.environ:
+        if not _supervised():
             await super().main_loop()
             return
         watch = asyncio.create_task(self._watch_parent())
@@ -96,7 +97,12 @@ class _Server(uvicorn.Server):
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:  # noqa: ASYNC110  (nobody tells when a parent dies)
             await asyncio.sleep(PARENT_EVERY)
+        self.config.timeout_graceful_shutdown = GRACE
         self.should_exit = True
+
+
+def _supervised() -> bool:
+    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(address: str, **more: str) -> None:

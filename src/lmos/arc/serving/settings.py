@@ -33,7 +33,8 @@ class Settings:
     `auth` says who may ask; without it everybody may. `cors` lets pages of other origins ask.
     `metrics` is mounted at `/metrics`. `checks` are asked, by name, when somebody wants to know
     whether the process is ready. `grpc` is the address of A2A over gRPC, as
-    `host:port`; port 0 picks one, and the cards tell which.
+    `host:port`; port 0 picks one, and the cards tell which. `dev` opens what only developers should
+    see: tools to try and events of all turns over GraphQL, and the check of use cases.
     """
 
     auth: Auth | None = None
@@ -41,6 +42,7 @@ class Settings:
     metrics: ASGIApp | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
     grpc: str = ""
+    dev: bool = False
 
     @property
     def schemes(self) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from lmos.model import (
     TurnEvent,
     Usage,
     User,
-    errors,
 )
 from lmos.model.errors import TooLarge
 from lmos.protocols import limits
@@ -41,11 +40,9 @@ ROLES = ("user", "assistant", "system", "developer")
 
 
 def types() -> Any:
-    """The protocol's own types; `MissingExtra` where they are not installed."""
-    try:
-        from ag_ui import core
-    except ImportError:
-        raise errors.MissingExtra("agui", "serving AG-UI") from None
+    """The protocol's own types, loaded when they are first used."""
+    from ag_ui import core
+
     return core
 
 

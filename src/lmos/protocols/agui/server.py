@@ -12,6 +12,7 @@ from lmos.protocols import http, limits, sse
 from lmos.protocols.agui import codec
 from lmos.protocols.answering import answered
 from lmos.protocols.directory import Directory
+from lmos.protocols.extras import require
 
 PATH = "/agui"
 
@@ -19,9 +20,10 @@ PATH = "/agui"
 def routes(agents: Directory, prefix: str = "") -> list[Route]:
     """`POST {prefix}/agui` for the first of the agents, `POST {prefix}/agui/{agent}` for each.
 
-    Path parameters `tenant` and `channel` of the prefix are those of every turn.
+    Path parameters `tenant` and `channel` of the prefix are those of every turn. `MissingExtra`
+    where the protocol's types are not installed.
     """
-    codec.types()
+    require("ag_ui", "agui", "serving AG-UI")
 
     async def run(request: Request) -> Response:
         path = request.path_params

@@ -9,15 +9,16 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from lmos.model import STABLE, Failed, LmosError, Turn, errors
+from lmos.model import STABLE, Failed, LmosError, Turn
 from lmos.model.errors import InvalidInput, face_of
 from lmos.protocols.answering import answered
 from lmos.protocols.directory import Directory
+from lmos.protocols.extras import require
 from lmos.protocols.graphql import codec, schema
 from lmos.protocols.graphql.limits import DEFAULT, Limits, check_size
 from lmos.protocols.graphql.naming import AgentEvent
@@ -94,7 +95,7 @@ Results = AsyncGenerator[Payload, None]
 
 
 class Service:
-    """The schema with what is behind it."""
+    """The schema with what is behind it. `MissingExtra` where its library is not installed."""
 
     def __init__(
         self,
@@ -105,13 +106,20 @@ class Service:
         events: Callable[[], AsyncGenerator[AgentEvent, None]] | None = None,
         limits: Limits = DEFAULT,
     ) -> None:
+        require("graphql", "graphql", "serving GraphQL")
         if calling and tools is None:
             raise InvalidInput("tools can be called only where there are some: give tools too")
         self._agents, self._tools, self._events = agents, tools, events
         self.limits = limits
-        sdl = schema.sdl(tools=tools is not None, calling=calling, events=events is not None)
-        self.schema = self._resolved(_built(sdl))
+        self._sdl = schema.sdl(tools=tools is not None, calling=calling, events=events is not None)
         self._document = lru_cache(maxsize=KEPT)(self._checked)
+
+    @cached_property
+    def schema(self) -> "GraphQLSchema":
+        """The schema, built when it is first used: the library takes a fifth of a second."""
+        from graphql import build_schema
+
+        return self._resolved(build_schema(self._sdl))
 
     # --- preparing ------------------------------------------------------------------------------
 
@@ -268,14 +276,6 @@ def _results(agents: Directory, turn: Turn) -> AsyncGenerator[codec.Result, None
                     raise event.exception()
 
     return results()
-
-
-def _built(sdl: str) -> "GraphQLSchema":
-    try:
-        from graphql import build_schema
-    except ImportError:
-        raise errors.MissingExtra("graphql", "serving GraphQL") from None
-    return build_schema(sdl)
 
 
 def _is_result(found: Any) -> bool:
