@@ -106,7 +106,7 @@ async def test_what_the_model_was_sent_can_be_asserted() -> None:
     await Asking()(billing(), "and before?", model=scripted)
     first, last = scripted.requests
     assert (first.text, first.results) == ("and before?", ())
-    first.assert_told("### UseCase: view_bill")
+    first.assert_told("view_bill: The customer wants")
     first.assert_offered("get_bill")
     last.assert_result("get_bill", "39.90")
     scripted.assert_done()
