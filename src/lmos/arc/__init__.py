@@ -15,6 +15,7 @@ from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
 from lmos.arc.summaries import summarised_by
 from lmos.arc.team import Chain, Remote, Team
 from lmos.arc.words import Words
+from lmos.model import Skill
 
 __all__ = [
     "Agent",
@@ -34,6 +35,7 @@ __all__ = [
     "Result",
     "Retry",
     "Signal",
+    "Skill",
     "Team",
     "Words",
     "summarised_by",

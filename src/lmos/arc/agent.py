@@ -36,6 +36,7 @@ from lmos.model import (
     Description,
     Message,
     Responder,
+    Skill,
     Started,
     State,
     Turn,
@@ -77,7 +78,9 @@ class Agent(Generic[In, Out]):
     hand over to.
 
     `instructions`, `model`, `settings` (pydantic-ai's) and `tools` may be functions of the context,
-    and are asked each turn then. Capabilities come from the use cases unless they are given.
+    and are asked each turn then. Capabilities come from the use cases unless they are given;
+    `skills` are what its card tells people besides. Among several agents one whose
+    `activate_on_features` are all on goes first.
     `InvalidInput` says with file and line what of a definition cannot be used.
     """
 
@@ -91,6 +94,7 @@ class Agent(Generic[In, Out]):
         use_cases: str | Path = "",
         adl: Literal["strict", "arc"] = "strict",
         capabilities: Sequence[Capability] = (),
+        skills: Sequence[Skill] = (),
         tools: "Sequence[Any] | Callable[[Context], Any]" = (),
         agents: Sequence[Answering] = (),
         deps: Sequence[Any] = (),
@@ -125,6 +129,7 @@ class Agent(Generic[In, Out]):
         if instructions:
             self.instructions_given.append(instructions)
         self._capabilities = tuple(capabilities)
+        self._skills = tuple(skills)
         self._types = (input, output)
         self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
@@ -274,6 +279,7 @@ class Agent(Generic[In, Out]):
             supported_tenants=self.tenants,
             supported_channels=self.channels,
             capabilities=self.capabilities,
+            skills=self._skills,
             url=url,
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
+from lmos.arc import features
 from lmos.arc.memory import Memory, Remembering
 from lmos.arc.observing.watch import UNWATCHED, Unwatched
 from lmos.model import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lmos.arc.signals import Retry
 
 D = TypeVar("D")
+V = TypeVar("V", bool, str, int, float)
 
 
 class _Injected:
@@ -197,6 +199,12 @@ class Context:
     async def has_model(self) -> bool:
         """Whether a language model answers the turn; none does in direct mode."""
         return self._services is not None and await self._services.has_model(self)
+
+    async def feature(self, name: str, default: V) -> V:
+        """The value of a feature that OpenFeature, or the application, switches; of the type of its
+        default.
+        """
+        return await features.value(self.turn, self.agent, name, default)
 
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""
