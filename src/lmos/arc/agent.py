@@ -14,6 +14,7 @@ from lmos.arc.adl import (
     Diagnostic,
     Document,
     UseCase,
+    check_fences,
     check_replies,
     check_tools,
     load,
@@ -199,6 +200,7 @@ class Agent:
             *self._document.errors,
             *check_tools(self._document, self.tools),
             *check_replies(self._document, self.reply_names),
+            *(found for found in check_fences(self._document) if found.severity == "error"),
         ]
         if found:
             raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
