@@ -22,7 +22,7 @@ from lmos.arc.adl import (
     rendered_role,
 )
 from lmos.arc.context import Context, Dependencies
-from lmos.arc.direct import GIVEN, Direct, Reply, facts_of
+from lmos.arc.direct import GIVEN, Direct, Reply, facts_of, values_of
 from lmos.arc.loop import Spoken, run, system_prompt
 from lmos.arc.running import Told
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
@@ -271,7 +271,7 @@ class Agent:
                 yield event
             return
         told = [await _called(i, ctx) if callable(i) else i for i in self._instructions]
-        if role := rendered_role(self._document.roles, facts_of(ctx)):
+        if role := rendered_role(self._document.roles, facts_of(ctx), values_of(ctx)):
             told.insert(0, role)
         prompt = system_prompt(self.description, told, self.use_cases, ctx)
         async with aclosing(run(model, ctx, prompt, self.tools, spoken)) as events:

@@ -240,6 +240,18 @@ def facts_of(ctx: Context, uses: int = 0) -> Facts:
     return Facts(frozenset(filter(None, names)), ctx.text, uses, role=role)
 
 
+def values_of(ctx: Context) -> dict[str, Any]:
+    """What `{{name}}` and code of the document may use in the turn: the system context, and what is
+    always given.
+    """
+    return {
+        **ctx.system,
+        "user": {"id": ctx.user.id, **ctx.user.profile},
+        "tenant": ctx.tenant,
+        "channel": ctx.channel,
+    }
+
+
 def _items(lines: list[Line]) -> list[list[Line]]:
     """Steps one by one: each `-` or number opens a step, other lines belong to the one before."""
     items: list[list[Line]] = []

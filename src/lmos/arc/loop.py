@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.arc.adl import UseCase, rendered
 from lmos.arc.context import Context
-from lmos.arc.direct import facts_of
+from lmos.arc.direct import facts_of, values_of
 from lmos.arc.running import Wanted, run_tools
 from lmos.arc.tools import Tool
 from lmos.model import Message, TextDelta, TurnEvent, Usage, errors
@@ -42,7 +42,7 @@ def system_prompt(
             "{{name}} filled from the tools' results. Ask when something you need is missing. "
             "When no use case fits, say so and do not make anything up."
         )
-        parts.append(rendered(cases, facts_of(ctx)))
+        parts.append(rendered(cases, facts_of(ctx), values_of(ctx)))
     parts.append(f"Channel: {ctx.channel or 'unknown'}. Tenant: {ctx.tenant or 'unknown'}.")
     return "\n\n".join(part for part in parts if part)
 
