@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 from typing_extensions import TypeVar
 
 from lmos.arc import team
-from lmos.arc.adl import Diagnostic, Document, UseCase, check_replies, check_tools
+from lmos.arc.adl import (
+    Diagnostic,
+    Document,
+    UseCase,
+    check_fences,
+    check_replies,
+    check_tools,
+)
 from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
@@ -308,6 +315,7 @@ class Agent(Generic[In, Out]):
             *document.errors,
             *check_tools(document, self.tools),
             *check_replies(document, self.reply_names),
+            *(found for found in check_fences(document) if found.severity == "error"),
         ]
         if found:
             raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))

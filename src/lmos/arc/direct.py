@@ -30,7 +30,7 @@ from lmos.arc.adl import (
     solution_of,
 )
 from lmos.arc.adl.runners import run_fence
-from lmos.arc.choosing import Choice, Chooser, facts_of
+from lmos.arc.choosing import Choice, Chooser, facts_of, values_of
 from lmos.arc.context import Context
 from lmos.arc.progress import (
     Asked,
@@ -340,13 +340,7 @@ def _said(held: Sequence[Held], results: Mapping[str, Any], ctx: Context, case: 
     """The quoted lines filled, with what code fences give; without any the results, or the text
     itself.
     """
-    known = {
-        **results,
-        "user": {"id": ctx.user.id, **ctx.user.profile},
-        "tenant": ctx.tenant,
-        "channel": ctx.channel,
-        "system": dict(ctx.system),
-    }
+    known = {**values_of(ctx), **results}
     pieces = [piece for part in held if (piece := _piece(part, known, case))]
     if pieces:
         return "\n".join(pieces)

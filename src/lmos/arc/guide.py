@@ -19,7 +19,7 @@ from lmos.arc.adl import (
     solution_of,
 )
 from lmos.arc.adl.ast import references_of
-from lmos.arc.choosing import Choice, facts_of
+from lmos.arc.choosing import Choice, facts_of, values_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.progress import Chose, Journey, Solved, Stepped
 from lmos.arc.steps import at_step, steps_of
@@ -71,7 +71,10 @@ class Guide:
 
     def prompt(self) -> str:
         """What the model reads of the use cases."""
-        parts = [rendered_role(self._agent.document.roles, self._facts, self._values), FOLLOW]
+        parts = [
+            rendered_role(self._agent.document.roles, self._facts, values_of(self._ctx)),
+            FOLLOW,
+        ]
         others = [case for case in self._offered if case is not self._current]
         if self._current is None:
             parts += [CHOOSE, _listed(others)]
@@ -132,7 +135,7 @@ class Guide:
         held = shown.section(solution_of(shown, self._facts))
         self._ctx.solution = list(lines_that_hold(held, self._facts))
         cases = [shown, *self._referred(shown)]
-        text = rendered(cases, self._facts, self._values)
+        text = rendered(cases, self._facts, values_of(self._ctx))
         self._ctx.data.append(Datum(f"use case {case.id}", text))
         return text
 
@@ -148,18 +151,6 @@ class Guide:
                         found[id_] = there[id_]
                         waiting.append(there[id_])
         return list(found.values())
-
-    @property
-    def _values(self) -> dict[str, Any]:
-        ctx = self._ctx
-        user = {"id": ctx.user.id, **ctx.user.profile}
-        return {
-            **ctx.system,
-            "user": user,
-            "tenant": ctx.tenant,
-            "channel": ctx.channel,
-            "system": dict(ctx.system),
-        }
 
 
 def choosing_tool(ids: tuple[str, ...]) -> Tool:

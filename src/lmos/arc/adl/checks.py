@@ -5,7 +5,7 @@ is for. Each check gives diagnostics and takes time in proportion to the documen
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from lmos.arc.adl import mustache
+from lmos.arc.adl import expressions, mustache
 from lmos.arc.adl.ast import (
     TOOL,
     Block,
@@ -180,20 +180,31 @@ def check_conditions(document: Document, known: Iterable[str]) -> list[Diagnosti
 def check_fences(
     document: Document, languages: Collection[str] = tuple(RUNNERS)
 ) -> list[Diagnostic]:
-    """A warning for every code fence whose language nobody runs: a model sees it as it is."""
-    return [
-        Diagnostic(
-            part.number,
-            part.column,
-            f"nobody runs {part.language}, the fence stays as it is",
-            f"languages that run: {', '.join(languages) or 'none'}",
-            "unknown-language",
-            "warning",
-            file,
-        )
-        for part, file in _parts(document)
-        if isinstance(part, Fence) and part.language and part.language not in languages
-    ]
+    """A warning for every code fence whose language nobody runs: a model sees it as it is. A
+    diagnostic for every expression that cannot be read.
+    """
+    found = []
+    for part, file in _parts(document):
+        if not isinstance(part, Fence) or not part.language:
+            continue
+        if part.language not in languages:
+            message = f"nobody runs {part.language}, the fence stays as it is"
+            fix = f"languages that run: {', '.join(languages) or 'none'}"
+            at, code = (part.number, part.column), "unknown-language"
+            found.append(Diagnostic(*at, message, fix, code, "warning", file))
+        elif part.language == "expr":
+            found += _unreadable(part, file)
+    return found
+
+
+def _unreadable(fence: Fence, file: str) -> Iterator[Diagnostic]:
+    try:
+        expressions.check(fence.code)
+    except expressions.ExpressionError as error:
+        number = fence.number + int(error.details.get("line", 1))
+        message = error.message.partition(": ")[2] or error.message
+        fix = "write it in the language of expressions"
+        yield Diagnostic(number, 1, message, fix, "expression", file=file)
 
 
 def _parts(document: Document) -> Iterator[tuple[Part, str]]:

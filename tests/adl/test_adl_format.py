@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from documents import documents
+from adl_documents import documents
 from hypothesis import given, settings
 
 from lmos.arc.adl import formatted, parse

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from documents import documents
+from adl_documents import documents
 from hypothesis import given, settings
 
 from lmos.arc.adl import (
@@ -155,6 +155,17 @@ def test_languages_that_nobody_runs() -> None:
         "8:1: nobody runs python, the fence stays as it is; languages that run: expr",
     )
     assert check_fences(document, ["expr", "python"]) == []
+
+
+def test_expressions_that_cannot_be_read() -> None:
+    fences = "```expr\n1\n1 +\n```\n```expr\nopen(1)\n```\n```expr\nlambda: 1\n```\n"
+    fine = "```expr\nx = [a.b for a in c if today() > a.d]\nlen(x) if x else -1\n```\n"
+    found = check_fences(parse(TOP + fences + fine))
+    assert [str(d).split(";")[0] for d in found] == [
+        "7:1: invalid syntax",
+        "10:1: there is no function open",
+        "13:1: Lambda is not part of the language",
+    ]
 
 
 def test_a_fence_is_data() -> None:

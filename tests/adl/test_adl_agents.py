@@ -8,11 +8,11 @@ from lmos import Agent
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import facts_of
 from lmos.llm import Call, ScriptedModel
-from lmos.model import Message, Turn, errors
+from lmos.model import Message, Turn, User, errors
 from lmos.state import MemoryState
 
 MAIN = """# Role: seller
-You sell tariffs.
+You sell tariffs of {{company}} to {{user.id}}.
 # Role
 You help customers.
 
@@ -32,6 +32,7 @@ def turn(text: str, turn_id: str = "t", **system: str) -> Turn:
     return Turn(
         conversation_id="c",
         turn_id=turn_id,
+        user=User(id="u"),
         messages=(Message(role="user", content=text),),
         system_context=system,
     )
@@ -53,8 +54,14 @@ async def test_a_model_is_told_who_it_is_and_all_that_belongs_together(tmp_path:
         return ""
 
     agent.check()
-    for role, expected in (("seller", "You sell tariffs."), ("other", "You help customers.")):
-        _ = [event async for event in agent.respond(turn("I cannot log in", role=role))]
+    for role, expected in (
+        ("seller", "You sell tariffs of Acme to u."),
+        ("other", "You help customers."),
+    ):
+        _ = [
+            event
+            async for event in agent.respond(turn("I cannot log in", role=role, company="Acme"))
+        ]
         prompt = script.requests[-1][0].parts[0].content
         assert prompt.startswith(f"{expected}\n\n")
         assert "Do what #portal says, and call reset [must be called]" in prompt
