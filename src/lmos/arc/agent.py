@@ -6,6 +6,7 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 from typing_extensions import TypeVar
 
 from lmos.arc import team
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc.adl import Diagnostic, Document, UseCase, check_replies, check_tools
 from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
@@ -303,8 +304,14 @@ class Agent(Generic[In, Out]):
             *check_replies(document, self.reply_names),
         ]
         if found:
-            where = self._source or "use_cases"
-            raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+            raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
+
+    def _placed(self, problem: Diagnostic) -> str:
+        """What is wrong, with the path of its file."""
+        if not problem.file:
+            return f"{self._source or 'use_cases'}:{problem}"
+        file = Path(self._source).parent / f"{problem.file}.md"
+        return f"{file}:{replace(problem, file='')}"
 
     @property
     def reply_names(self) -> list[str]:

@@ -28,7 +28,7 @@ from lmos.arc.serving import health, mounts
 from lmos.arc.serving.settings import Settings
 from lmos.model import Description, Responder
 from lmos.model.errors import InvalidInput, NotFound
-from lmos.protocols import a2a, auth, http, openai
+from lmos.protocols import a2a, auth, http, openai, origins
 from lmos.protocols import lmos as lmos_protocol
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ class _App:
                     expose_headers=EXPOSED,
                 )
             )
-        if self._settings.auth:
+        if not self._settings.auth:
+            found.append(Middleware(origins.Origins, allowed=cors.origins if cors else ()))
+        else:
             found.append(
                 Middleware(auth.Guard, auth=self._settings.auth, open_paths=self.open_paths())
             )

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: Seconds that running turns get when the server stops.
 GRACE = 8.0
-_UNARY = ("SendMessage", "GetTask", "CancelTask")
+_UNARY = ("SendMessage", "GetTask", "ListTasks", "CancelTask")
 _REFUSED = (
-    *("ListTasks", "GetExtendedAgentCard", "CreateTaskPushNotificationConfig"),
+    *("GetExtendedAgentCard", "CreateTaskPushNotificationConfig"),
     *("GetTaskPushNotificationConfig", "ListTaskPushNotificationConfigs"),
     "DeleteTaskPushNotificationConfig",
 )
@@ -155,11 +155,13 @@ class _Calls:
 
 
 async def _answer(name: str, service: Service, params: dict[str, Any], asked: Asked) -> Any:
-    from a2a.types import SendMessageResponse, Task
+    from a2a.types import ListTasksResponse, SendMessageResponse, Task
 
     if name == "SendMessage":
         task = await service.finished(*service.begin(params, asked))
         return _parsed({"task": task}, SendMessageResponse())
+    if name == "ListTasks":
+        return _parsed(service.tasks(params, asked), ListTasksResponse())
     found = service.task if name == "GetTask" else service.cancel
     return _parsed(found(params, asked), Task())
 
