@@ -10,10 +10,13 @@ from lmos.arc.filters import values
 from lmos.arc.filters.disguise import Disguise, Finder, named
 from lmos.arc.filters.values import Kind
 from lmos.model import AnonymizationEntity, Message
+from lmos.state import Summarise
 
 #: What is private unless said otherwise.
 PRIVATE = ("email", "iban", "card", "phone")
 _KEPT = "anonymization-entities"
+#: Stands between messages that are hidden together, so that they share their placeholders.
+_BETWEEN = "\x1e\n\x1e"
 
 
 class Anonymizer:
@@ -80,6 +83,23 @@ class Anonymizer:
         """The text with its values."""
         await self._keep(ctx)
         return self._of(ctx).restore(text)
+
+    def summarising(self, summarise: Summarise) -> Summarise:
+        """The same summary of a conversation, made without seeing its private values:
+
+        MemorySettings(summarise=anonymizer.summarising(summarised_by("openai:gpt-4o-mini")))
+        """
+
+        async def hidden(messages: Sequence[Message]) -> str:
+            disguise = Disguise(kinds=self._kinds)
+            whole = disguise.hide(_BETWEEN.join(message.content for message in messages))
+            texts = whole.split(_BETWEEN)
+            summary = await summarise(
+                [m.but(content=t) for m, t in zip(messages, texts, strict=True)]
+            )
+            return disguise.restore(summary)
+
+        return hidden
 
     def _of(self, ctx: Context) -> Disguise:
         """The turn's disguise, which the loop around the model uses too."""

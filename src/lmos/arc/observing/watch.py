@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ class Watch(Unwatched):
             **speaks.said(user=ctx.user.id, input=asked),
         }
         self._publish(AgentStartedEvent, agent=agent.name)
+        deadline = agent.engine.deadline(ctx.turn)
         parent = tracing.parent_of(ctx.turn) if self._tracer else None
         error = ""
         with self._span(f"agent {agent.name}", "agent", facts, parent) as span:
@@ -120,6 +122,10 @@ class Watch(Unwatched):
                 yield NOTHING
             except BaseException as raised:
                 error = _class_of(raised)
+                if error == _GONE and deadline and datetime.now(UTC) >= deadline:
+                    error = errors.DeadlineExceeded.__name__
+                    if span is not None:
+                        _failed(span, error, None)
                 self._status = CANCELLED if error == _GONE else FAILURE
                 raise
             finally:
