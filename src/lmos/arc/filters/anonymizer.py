@@ -92,12 +92,10 @@ class Anonymizer:
 
         async def hidden(messages: Sequence[Message]) -> str:
             disguise = Disguise(kinds=self._kinds)
-            whole = disguise.hide(_BETWEEN.join(message.content for message in messages))
-            texts = whole.split(_BETWEEN)
-            summary = await summarise(
-                [m.but(content=t) for m, t in zip(messages, texts, strict=True)]
-            )
-            return disguise.restore(summary)
+            told = [message.content.replace(_BETWEEN, " ") for message in messages]
+            texts = disguise.hide(_BETWEEN.join(told)).split(_BETWEEN)
+            shown = [m.but(content=text) for m, text in zip(messages, texts, strict=False)]
+            return disguise.restore(await summarise(shown))
 
         return hidden
 
