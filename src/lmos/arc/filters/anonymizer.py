@@ -116,7 +116,8 @@ class Anonymizer:
 
     async def _keep(self, ctx: Context) -> None:
         if self._remember and len(ctx.entities) > ctx.local.get(_KEPT, 0):
-            await ctx.memory.put(_KEPT, [entity.wire() for entity in ctx.entities])
+            kept = [entity.wire() for entity in ctx.entities]
+            await ctx.memory.put(_KEPT, kept, sensitive=True)
             ctx.local[_KEPT] = len(ctx.entities)
 
 
