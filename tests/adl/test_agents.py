@@ -7,7 +7,7 @@ import pytest
 from lmos import Agent
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import facts_of
-from lmos.llm import ScriptedModel
+from lmos.llm import Call, ScriptedModel
 from lmos.model import Message, Turn, errors
 from lmos.state import MemoryState
 
@@ -44,7 +44,7 @@ def written(folder: Path, main: str = MAIN, help_: str = HELP) -> Path:
 
 
 async def test_a_model_is_told_who_it_is_and_all_that_belongs_together(tmp_path: Path) -> None:
-    script = ScriptedModel("ok")
+    script = ScriptedModel(Call("reset"), "ok", Call("reset"), "ok")
     agent = Agent(name="a", use_cases=written(tmp_path), model=script.model)
 
     @agent.tool

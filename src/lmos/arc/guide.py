@@ -13,10 +13,12 @@ from lmos.arc.adl import (
     UseCase,
     enforced_tools,
     lines_that_hold,
+    present,
     rendered,
     rendered_role,
     solution_of,
 )
+from lmos.arc.adl.ast import references_of
 from lmos.arc.choosing import Choice, facts_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.progress import Chose, Journey, Solved, Stepped
@@ -129,9 +131,23 @@ class Guide:
         shown = self._shown(case)
         held = shown.section(solution_of(shown, self._facts))
         self._ctx.solution = list(lines_that_hold(held, self._facts))
-        text = rendered([shown], self._facts, self._values)
+        cases = [shown, *self._referred(shown)]
+        text = rendered(cases, self._facts, self._values)
         self._ctx.data.append(Datum(f"use case {case.id}", text))
         return text
+
+    def _referred(self, case: UseCase) -> list[UseCase]:
+        """The use cases that it refers to, and those that they refer to."""
+        there = {c.id: c for c in present(self._agent.use_cases, self._facts) if c.id != case.id}
+        found: dict[str, UseCase] = {}
+        waiting = [case]
+        while waiting:
+            for part in waiting.pop().parts():
+                for id_ in (reference.rpartition("/")[2] for reference in references_of(part)):
+                    if id_ in there and id_ not in found:
+                        found[id_] = there[id_]
+                        waiting.append(there[id_])
+        return list(found.values())
 
     @property
     def _values(self) -> dict[str, Any]:
