@@ -24,7 +24,8 @@ from pydantic_ai.models.function import FunctionModel
 
 from lmos import Agent
 from lmos.arc import observing
-from lmos.arc.observing.watch import UNWATCHED, watch_of
+from lmos.arc.observing.unwatched import UNWATCHED
+from lmos.arc.observing.watch import watch_of
 from lmos.model import Message, Turn
 
 TURNS = 25

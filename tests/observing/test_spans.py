@@ -13,7 +13,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from lmos import Agent, Context
-from lmos.arc import HandOver, Remote, observing
+from lmos.arc import Budget, HandOver, Remote, observing
 from lmos.arc.filters import Admit, Replace, UnresolvedDetector
 from lmos.llm import Call, ScriptedModel
 from lmos.model import Message, Turn, User, errors
@@ -301,6 +301,23 @@ async def test_a_caller_that_leaves_is_no_failure(spans: Spans) -> None:
     assert (top.attributes or {})["status"] == "CANCELLED"
     assert top.status.status_code is StatusCode.UNSET
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_turn_whose_time_is_up_has_failed(spans: Spans) -> None:
+    from pydantic_ai.models.function import FunctionModel
+
+    async def endless(messages: Any, info: Any) -> AsyncIterator[str]:
+        yield "Hello "
+        await asyncio.Event().wait()
+
+    model = FunctionModel(stream_function=endless)
+    waiting = Agent(name="waiting", model=model, budget=Budget(seconds=0.05))
+    with pytest.raises(errors.DeadlineExceeded):
+        await waiting.run(turn("hello"))
+    top = spans.named("agent waiting")
+    assert (top.attributes or {})["error.type"] == "DeadlineExceeded"
+    assert (top.attributes or {})["status"] == "FAILURE"
+    assert top.status.status_code is StatusCode.ERROR
 
 
 async def test_many_turns_at_once_are_not_mixed(spans: Spans) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
 from lmos.arc import features
 from lmos.arc.memory import Memory, Remembering
-from lmos.arc.observing.watch import UNWATCHED, Unwatched
+from lmos.arc.observing.unwatched import UNWATCHED, Unwatched
 from lmos.model import (
     AnonymizationEntity,
     Message,

@@ -9,7 +9,8 @@ from lmos.arc.observing.conventions import Settings
 from lmos.arc.observing.events import Bus, Event, Subscription, bus
 from lmos.arc.observing.metrics import MEDIA_TYPE, Metrics, endpoint, metrics
 from lmos.arc.observing.tracing import configure, settings, start_tracing, stop_tracing
-from lmos.arc.observing.watch import UNWATCHED, Unwatched, Watch, watch_of
+from lmos.arc.observing.unwatched import UNWATCHED, Unwatched
+from lmos.arc.observing.watch import Watch, watch_of
 
 __all__ = [
     "MEDIA_TYPE",

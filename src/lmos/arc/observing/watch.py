@@ -5,10 +5,12 @@ that is `UNWATCHED`, which does nothing.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ from lmos.arc.observing.events import (
     UseCaseEvent,
     bus,
 )
+from lmos.arc.observing.unwatched import NOTHING, UNWATCHED, Seen, Unwatched
 from lmos.arc.signals import Break, Signal
 from lmos.model import Turn, errors
 
@@ -52,97 +55,6 @@ if TYPE_CHECKING:
 _GONE = "Cancelled"
 #: Seconds of waiting for a place that count as having been limited.
 _NOTICED = 0.001
-
-
-class Seen:
-    """Something that is being watched; it is told what came of it."""
-
-    def __init__(self) -> None:
-        self.result: Any = None
-
-    def told(self, result: Any) -> None:
-        """What came of it."""
-        self.result = result
-
-
-class _Nothing(Seen, AbstractContextManager["Seen"]):
-    """What is seen of something that nobody watches."""
-
-    def told(self, result: Any) -> None:
-        """Forgets it."""
-
-    def __enter__(self) -> Seen:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        return None
-
-
-NOTHING = _Nothing()
-Watched = AbstractContextManager[Seen]
-
-
-class Unwatched:
-    """The watch of a turn that nobody watches. A `Watch` does the same and tells of it."""
-
-    on = False
-
-    def agent(self, agent: Any) -> Watched:
-        """All of the turn."""
-        return NOTHING
-
-    def continued(self, turn: Turn) -> Turn:
-        """The turn with trace headers that continue the span around the call."""
-        return turn
-
-    def stage(self, name: str) -> Watched:
-        """A part of the turn: `filter input`, `generate response` and so on."""
-        return NOTHING
-
-    def filter(self, function: Any, text: str) -> Watched:
-        """A filter at work; it is told the new text."""
-        return NOTHING
-
-    def sentence(self, function: Any, text: str) -> Watched:
-        """A filter at work on one sentence; `filtered` tells of all of them at once."""
-        return NOTHING
-
-    def filtered(self) -> None:
-        """No more sentences come."""
-
-    def llm(self, models: Any, history: Sequence[Any], parameters: Any) -> Watched:
-        """A request to a model; it is told the response."""
-        return NOTHING
-
-    def tool(self, call: "Wanted") -> Watched:
-        """A tool at work; what came of it is in the call."""
-        return NOTHING
-
-    def limit(self, name: str) -> Watched:
-        """Waiting for a place."""
-        return NOTHING
-
-    def answered(self, text: str, status: str = RESOLVED, *, broken: bool = False) -> None:
-        """The turn ends with this text; `broken` off by a signal."""
-
-    def handed_over(self, to: str) -> None:
-        """The turn goes to another agent."""
-
-    def routing(self) -> Watched:
-        """Finding the use case; it is told the decision."""
-        return NOTHING
-
-    def took(self, case: str, option: "Option | None", offered: "Sequence[Option]") -> None:
-        """The user's message takes one of the options of a use case's flow, or none."""
-
-    def shown(self, name: str, text: str) -> None:
-        """A model is shown a text."""
-
-    def remembered(self, what: "Remembering") -> None:
-        """Something was put into memory, or read from it."""
-
-
-UNWATCHED = Unwatched()
 
 
 def watch_of(ctx: "Context", events: Bus = bus) -> Unwatched:
@@ -202,6 +114,7 @@ class Watch(Unwatched):
             **speaks.said(user=ctx.user.id, input=asked),
         }
         self._publish(AgentStartedEvent, agent=agent.name)
+        deadline = agent.engine.deadline(ctx.turn)
         parent = tracing.parent_of(ctx.turn) if self._tracer else None
         error = ""
         with self._span(f"agent {agent.name}", "agent", facts, parent) as span:
@@ -209,6 +122,10 @@ class Watch(Unwatched):
                 yield NOTHING
             except BaseException as raised:
                 error = _class_of(raised)
+                if error == _GONE and deadline and datetime.now(UTC) >= deadline:
+                    error = errors.DeadlineExceeded.__name__
+                    if span is not None:
+                        _failed(span, error, None)
                 self._status = CANCELLED if error == _GONE else FAILURE
                 raise
             finally:
@@ -462,7 +379,7 @@ class Watch(Unwatched):
         facts = {
             **speaks.told(tool=call.name, call=call.id, tool_description=description),
             **({"gen_ai.tool.type": "function"} if speaks.spec == "gen_ai" else {}),
-            **speaks.said(arguments=str(call.arguments)),
+            **speaks.said(arguments=json.dumps(call.arguments, default=str)),
         }
         self._publish(LLMFunctionStartedEvent, name=call.name, param=call.arguments)
         with self._span(f"tool {call.name}", "tool", facts) as span:
