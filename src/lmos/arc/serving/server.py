@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from lmos.arc.serving.app import app
-from lmos.arc.serving.settings import Settings
+from lmos.arc.serving.settings import Settings, supervised
 from lmos.model.errors import LmosError
 from lmos.protocols import loop
 
@@ -46,7 +46,7 @@ def serve(
         port=port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=None if _supervised() else GRACE,
+        timeout_graceful_shutdown=None if supervised() else GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
     loop.run(_Server(config, served).serve(sockets))
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
-        if not _supervised():
+        if not supervised():
             await super().main_loop()
             return
         watch = asyncio.create_task(self._watch_parent())
@@ -99,10 +99,6 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(PARENT_EVERY)
         self.config.timeout_graceful_shutdown = GRACE
         self.should_exit = True
-
-
-def _supervised() -> bool:
-    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(address: str, **more: str) -> None:
