@@ -164,7 +164,7 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
-        aside.entities, aside.disguise = ctx.entities, ctx.disguise
+        aside.entities, aside.disguise, aside.watch = ctx.entities, ctx.disguise, ctx.watch
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
@@ -181,6 +181,7 @@ class Engine:
                 f"{self._agent.name} may not call {agent!r}; its agents: {there}"
             )
         turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
+        turn = ctx.watch.continued(turn)
         answer, usage = await team.asked(found, turn, self._agent.name)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content

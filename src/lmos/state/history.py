@@ -26,7 +26,8 @@ TTL = 30 * 24 * 3600.0
 #: Characters kept of a summary.
 SUMMARY = 10_000
 
-#: Says in fewer words what these messages say; a system message among them is the summary so far.
+#: Says in fewer words what these messages say. The first may be the summary so far, as `told` tells
+#: it.
 Summarise = Callable[[Sequence[Message]], Awaitable[str]]
 
 _INSTRUCTIONS = ("system", "developer")
@@ -106,8 +107,10 @@ class Past:
 
 
 def told(summary: str) -> Message:
-    """The summary as the message that stands for those it sums up."""
-    return Message(role="system", content=f"What was said before, in short: {summary}")
+    """The summary as the message that stands for those it sums up. It is made of what users say,
+    so it speaks with no more authority than they do.
+    """
+    return Message(role="user", content=f"(What was said before, in short: {summary})")
 
 
 class History:
@@ -228,7 +231,7 @@ class History:
             if not value or (value["born"], value["dropped"]) != same:
                 return None  # forgotten, or shortened by another process meanwhile
             messages = value["messages"][over:]
-            summed = {"summary": summary[:SUMMARY], "dropped": value["dropped"] + over}
+            summed = {"summary": summary.strip()[:SUMMARY], "dropped": value["dropped"] + over}
             return {**value, "messages": messages, **summed}, self._ttl
 
         await update(self._state, self._key(turn), shortened, "the summary")

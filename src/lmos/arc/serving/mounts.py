@@ -55,13 +55,14 @@ def _graphql(served: Served) -> Mounted:
     if not served.settings.dev:
         return Mounted(graphql.routes(several(served.responders)))
     from lmos.arc.editor import usecases_route
+    from lmos.arc.serving.happening import forwarding
     from lmos.arc.serving.workbench import AgentTools
 
     feed = graphql.Feed()
     watched = {name: feed.watched(responder) for name, responder in served.responders.items()}
     tools = AgentTools(served.agents)
     routes = graphql.routes(several(watched), tools=tools, calling=True, events=feed.events)
-    return Mounted([*routes, usecases_route()])
+    return Mounted([*routes, usecases_route()], forwarding(feed))
 
 
 def _agui(served: Served) -> Mounted:

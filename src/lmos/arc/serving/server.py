@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from lmos.arc import observing
 from lmos.arc.serving.app import app
 from lmos.arc.serving.settings import Settings, supervised
 from lmos.model.errors import LmosError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 #: Seconds that running turns get to finish when the process is asked to end; one that is supervised
 #: leaves it to its supervisor to lose patience, who knows whether it is replaced or no more needed.
 GRACE = 8
+#: Seconds that a collector gets to take the last spans.
+LAST_SPANS = 3
 #: Bytes of what a supervisor is told at once.
 DATAGRAM = 32_000
 #: Seconds between looks whether the process that started this one is still there.
@@ -35,11 +39,16 @@ def serve(
     settings: Settings | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, on an address or an inherited listening socket; then running
-    turns finish, see `GRACE`.
+    turns finish, see `GRACE`. Figures are at `/metrics`, and spans go where the environment says,
+    see `lmos.arc.observing`.
     """
     served = tuple(agents) if isinstance(agents, Sequence) else (agents,)
     for agent in served:
         agent.check()
+    settings = settings or Settings()
+    if settings.metrics is None:
+        settings = replace(settings, metrics=observing.endpoint())
+    observing.start_tracing(", ".join(agent.name for agent in served))
     config = uvicorn.Config(
         app(served, settings),
         host=host,
@@ -90,9 +99,12 @@ class _Server(uvicorn.Server):
             await asyncio.gather(watch, return_exceptions=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finishes what runs, over every protocol."""
+        """Finishes what runs, over every protocol, and sends the last spans."""
         self.config.app.state.leaving.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SPANS):
+                await asyncio.to_thread(observing.stop_tracing)
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:  # noqa: ASYNC110  (nobody tells when a parent dies)
