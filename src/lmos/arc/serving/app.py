@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lmos.arc.serving import health, mounts
-from lmos.arc.serving.settings import Settings
+from lmos.arc.serving.settings import Settings, supervised
 from lmos.model import Description, Responder
 from lmos.model.errors import InvalidInput, NotFound
 from lmos.protocols import a2a, auth, http, openai, origins
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = (a2a.CARD, a2a.OLD_CARD, "/.well-known/capabilities.json")
 _IN_PATH = re.compile(r"[\w.~-]+")
+#: Seconds that turns over gRPC get in a process that is supervised; the supervisor gives fewer.
+DRAIN = 75.0
 #: Headers of answers that pages of other origins may read.
 EXPOSED = ("x-conversation-id", "x-turn-id", "a2a-extensions", "retry-after", "www-authenticate")
 
@@ -190,7 +192,11 @@ class _App:
         from lmos.protocols.a2a import rpc
 
         async with rpc.serving(
-            self._services, address, auth=self._settings.auth, leaving=self._health.leaving
+            self._services,
+            address,
+            auth=self._settings.auth,
+            leaving=self._health.leaving,
+            grace=DRAIN if supervised() else rpc.GRACE,
         ) as self._grpc_port:
             yield
 

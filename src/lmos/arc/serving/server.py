@@ -13,7 +13,7 @@ import uvicorn
 
 from lmos.arc import observing
 from lmos.arc.serving.app import app
-from lmos.arc.serving.settings import Settings
+from lmos.arc.serving.settings import Settings, supervised
 from lmos.model.errors import LmosError
 from lmos.protocols import loop
 
@@ -55,7 +55,7 @@ def serve(
         port=port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=None if _supervised() else GRACE,
+        timeout_graceful_shutdown=None if supervised() else GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
     loop.run(_Server(config, served).serve(sockets))
@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
-        if not _supervised():
+        if not supervised():
             await super().main_loop()
             return
         watch = asyncio.create_task(self._watch_parent())
@@ -111,10 +111,6 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(PARENT_EVERY)
         self.config.timeout_graceful_shutdown = GRACE
         self.should_exit = True
-
-
-def _supervised() -> bool:
-    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(address: str, **more: str) -> None:
