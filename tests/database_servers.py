@@ -130,6 +130,7 @@ class PostgresServer(DatabaseServer):
                 f"--pwfile={password}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
+                "--no-locale",
                 "--no-sync",
             ],
             check=True,

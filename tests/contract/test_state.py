@@ -1,6 +1,7 @@
 """What every state guarantees, over each implementation, on the real servers."""
 
 import asyncio
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,66 @@ async def _many(state: State, prefix: str) -> None:
     for begin in range(0, 1_500, 50):
         keys = (f"{prefix}/{n}" for n in range(begin, begin + 50))
         await asyncio.gather(*(state.put(key, key, ttl=10) for key in keys))
+
+
+@every
+@pytest.mark.parametrize("seed", range(3))
+async def test_it_does_whatever_is_asked_as_a_dictionary_would(
+    place: states.Place, seed: int
+) -> None:
+    state, choose, model = place.state, random.Random(seed), Model()
+    for n in range(150):
+        key = choose.choice(["a", "a/", "a/b", "a/c", "ab", "b", "ä/b"])
+        match choose.randrange(6):
+            case 0 | 1:
+                version = choose.choice([None, None, 0, 1, 2, model.version(key)])
+                ttl = choose.choice([None, 50, 510])
+                expected = model.put(key, n, version, ttl)
+                try:
+                    found = await state.put(key, n, version=version, ttl=ttl)
+                except errors.Conflict:
+                    found = 0
+                assert found == expected
+            case 2:
+                assert await state.delete(key) == model.delete(key)
+            case 3:
+                seconds = choose.choice([20, 40])  # never near a ttl: servers' clocks go on
+                await place.elapse(seconds)
+                model.elapse(seconds)
+            case 4:
+                assert [item async for item in state.scan(key)] == model.scan(key)
+            case _:
+                assert await state.get(key) == model.get(key)
+
+
+class Model:
+    """What a state is to do, in the fewest words."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Any, int, float]] = {}
+
+    def get(self, key: str) -> tuple[Any, int] | None:
+        return self.kept[key][:2] if key in self.kept else None
+
+    def version(self, key: str) -> int:
+        return self.kept[key][1] if key in self.kept else 0
+
+    def put(self, key: str, value: Any, version: int | None, ttl: float | None) -> int:
+        present = self.version(key)
+        if version not in (None, present):
+            return 0
+        self.kept[key] = (value, present + 1, float("inf") if ttl is None else ttl)
+        return present + 1
+
+    def delete(self, key: str) -> bool:
+        return self.kept.pop(key, None) is not None
+
+    def elapse(self, seconds: float) -> None:
+        aged = {k: (v, n, left - seconds) for k, (v, n, left) in self.kept.items()}
+        self.kept = {k: kept for k, kept in aged.items() if kept[2] > 0}
+
+    def scan(self, prefix: str) -> list[tuple[str, Any]]:
+        return sorted((k, kept[0]) for k, kept in self.kept.items() if k.startswith(prefix))
 
 
 _COUNT = """

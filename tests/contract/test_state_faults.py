@@ -93,6 +93,33 @@ async def test_a_server_that_refuses_is_told_at_once(server: DatabaseServer) -> 
         assert "wrong-password" not in str(raised.value)
 
 
+async def test_a_redis_that_is_full_is_told(redis_server: DatabaseServer) -> None:
+    async with connected(redis_server) as state:
+        await emptied(state)
+        await state.put("a", 1)
+        redis = state._redis  # type: ignore[attr-defined]
+        await redis.config_set("maxmemory", "1kb")
+        try:
+            with pytest.raises(errors.StateUnavailable, match=r"refuses: .*maxmemory"):
+                await state.put("a", 2)
+            assert await state.get("a") == (1, 1)
+        finally:
+            await redis.config_set("maxmemory", "0")
+
+
+async def test_a_postgres_that_takes_no_writes_is_told(postgres_server: DatabaseServer) -> None:
+    async with connected(postgres_server, patience=0.2) as state:
+        await emptied(state)
+        await state.put("a", 1)
+        read_only = "alter role lmos set default_transaction_read_only = "
+        await state._pool.execute(read_only + "on")  # type: ignore[attr-defined]
+        async with connected(postgres_server, patience=0.2) as other:
+            with pytest.raises(errors.StateUnavailable, match="read-only"):
+                await other.put("a", 2)
+            assert await other.get("a") == (1, 1)
+        await state._pool.execute(read_only + "off")  # type: ignore[attr-defined]
+
+
 async def test_a_server_that_hangs_holds_nobody_for_long(
     server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

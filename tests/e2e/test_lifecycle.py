@@ -100,7 +100,7 @@ def test_a_killed_agent_is_a_clear_error_and_back_within_five_seconds(slow: Any)
 
 
 def test_a_reload_finishes_the_running_turn_with_the_old_version(slow: Any) -> None:
-    takes(slow, 6)
+    takes(slow, 11)  # longer than a process gets to end that is not replaced
     thread, found = asking(slow, "running")
     takes(slow, 0.01)
     write(slow.directory, "new")
@@ -108,7 +108,7 @@ def test_a_reload_finishes_the_running_turn_with_the_old_version(slow: Any) -> N
     deadline = time.monotonic() + 2  # the old process takes a moment to let go of its socket
     while slow.ask("please wait", "fresh", "demo/web")["content"] != "new done":
         assert time.monotonic() < deadline
-    thread.join(15)
+    thread.join(20)
     assert found["content"] == "one done"
 
 
@@ -147,9 +147,50 @@ def test_manifests_and_agents_come_and_go(slow: Any) -> None:
     assert not slow.agents()
 
 
+def test_folders_and_use_cases_can_be_renamed(slow: Any) -> None:
+    agents = slow.directory / "agents"
+    (agents / "slow").rename(agents / "quick")
+    slow.wait_for("its folder is gone")
+    asked(slow, "moved", "one done")
+    cases = agents / "quick" / "use_cases.md"
+    cases.rename(agents / "quick" / "cases.md")
+    slow.wait_for(r"use_cases\.md cannot be read: .*; the last good version stays")
+    agent = agents / "quick" / "agent.py"
+    agent.write_text(SLOW_TOOL.replace("use_cases.md", "cases.md"))
+    slow.wait_for("was loaded again")
+    before = slow.agents().keys()
+    (agents / "quick" / "cases.md").write_text(SLOW_CASES.replace("VERSION", "edited"))
+    slow.wait_for("use cases read again")
+    asked(slow, "edited", "edited done")
+    assert slow.agents().keys() <= before
+
+
+def asked(up: Any, conversation: str, answer: str) -> None:
+    """The answer comes now or in a moment, when what has changed is known everywhere."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            said = up.ask("please wait", conversation, "demo/web")["content"]
+        except urllib.error.HTTPError as error:
+            said = str(error)
+        if said == answer:
+            return
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_running(slow: Any, how: signal.Signals) -> None:
     assert slow.stop(how) == 0
+
+
+def test_a_turn_that_outlasts_the_end_gets_an_error(slow: Any) -> None:
+    takes(slow, 60)
+    thread, found = asking(slow, "cut-off")
+    assert slow.stop() == 0
+    thread.join(5)
+    assert (found["failed"], found["message"]) == (503, "the platform is stopping; ask again")
+    assert "Traceback" not in slow.output()
 
 
 def test_agents_end_with_a_platform_that_was_killed(slow: Any) -> None:

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmos.arc.filters import values
@@ -94,6 +94,7 @@ KNOWN = st.lists(
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(), KNOWN)
+@example("[EMAIL_1][EMAIL_1]", [entity("[EMAIL_1]", "NAME_2")])
 def test_restoring_what_was_hidden_gives_the_text(
     text: str, known: list[AnonymizationEntity]
 ) -> None:

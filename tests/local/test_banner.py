@@ -1,5 +1,7 @@
 """What `lmos up` prints once everything runs."""
 
+import pytest
+
 from lmos.local.banner import banner
 from lmos.model import Agent, AgentSpec, Channel, ChannelSpec, ObjectMeta, RequiredCapability
 from lmos.resolver import Offers, resolve
@@ -14,21 +16,22 @@ def channel(name: str, needs: int) -> Channel:
     return resolve(Offers([]), wanted).channel
 
 
-def told(*channels: Channel) -> list[str]:
+def told(*channels: Channel, width: int = 100) -> list[str]:
     agents = [
         Agent(metadata=ObjectMeta(name=f"agent-{n}"), spec=AgentSpec(version="1.0.0"))
         for n in range(9)
     ]
     text = banner(
         agents=agents, workers=[], channels=channels, model="direct",
-        url="http://127.0.0.1:8080", console=True,
+        url="http://127.0.0.1:8080", console=True, width=width,
     )  # fmt: skip
     return text.splitlines()
 
 
-def test_lines_break_between_the_parts_and_keep_to_the_width() -> None:
-    lines = told(*(channel(f"channel-{n}", 1) for n in range(9)))
-    assert max(map(len, lines)) <= 100
+@pytest.mark.parametrize("width", range(95, 120))
+def test_lines_break_between_the_parts_and_keep_to_the_width(width: int) -> None:
+    lines = told(*(channel(f"channel-{n}", 1) for n in range(9)), width=width)
+    assert max(map(len, lines)) <= width
     assert not any(line.lstrip().startswith("·") for line in lines)
     assert "acme/channel-8 unresolved: need-0 >=1" in lines[-3]
 

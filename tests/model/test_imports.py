@@ -16,6 +16,8 @@ HEAVY = (
     "tokenizers",
     "aiohttp",
     "a2a",
+    "ag_ui",
+    "graphql",
     "pydantic_ai",
     "nicegui",
     "uvicorn",

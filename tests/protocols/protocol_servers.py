@@ -22,7 +22,7 @@ def app_of(routes: Sequence[BaseRoute]) -> Starlette:
 @asynccontextmanager
 async def serving(app: ASGIApp, port: int = 0) -> AsyncGenerator[str, None]:
     """The app's URL while it is served; at the end all connections are cut at once."""
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="critical", lifespan="off")

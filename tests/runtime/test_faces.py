@@ -9,8 +9,8 @@ import pytest
 from runtime_parts import Platform, answer, served, turn_of
 from starlette.applications import Starlette
 
-from lmos.model import InputRequired, Message, errors
-from lmos.protocols import a2a, http, openai
+from lmos.model import Failed, InputRequired, Message, errors
+from lmos.protocols import a2a, agui, graphql, http, openai
 from lmos.protocols import lmos as lmos_protocol
 from lmos.runtime import app
 
@@ -122,6 +122,31 @@ async def test_channels_are_openai_models(client: Client) -> None:
         assert answer([event async for event in events]) == "billing: how much do I owe"
     body = {"model": "acme/ivr", "messages": [{"role": "user", "content": "hi"}]}
     assert (await client.post("/v1/chat/completions", body))[0] == 404
+
+
+async def test_channels_are_agents_of_graphql(client: Client) -> None:
+    _, found = await client.post("/graphql", {"query": "{ agent { names } }"})
+    assert found["data"]["agent"]["names"] == ["acme/web", "globex/web"]
+    respond = graphql.responder(client.url, "acme/web")
+    async with aclosing(respond(turn_of("how much do I owe"))) as events:
+        assert answer([event async for event in events]) == "billing: how much do I owe"
+    for name, words in (("acme/ivr", "it has web"), (None, "no channel is named")):
+        async with aclosing(graphql.responder(client.url, name)(turn_of("hi"))) as events:
+            failed = [event async for event in events][-1]
+        assert isinstance(failed, Failed)
+        assert failed.error.code == "CHANNEL_NOT_FOUND"
+        assert words in failed.error.message
+
+
+async def test_channels_are_agents_of_agui(client: Client) -> None:
+    respond = agui.responder(f"{client.url}/agui/acme/web")
+    async with aclosing(respond(turn_of("how much do I owe"))) as events:
+        assert answer([event async for event in events]) == "billing: how much do I owe"
+    said = [{"id": "1", "role": "user", "content": "hi"}]
+    body = {"threadId": "c", "runId": "r", "messages": said}
+    for path in ("/agui/acme/ivr", "/agui"):
+        status, found = await client.post(path, body)
+        assert (status, found["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
 
 
 async def test_a_channel_is_an_a2a_agent_that_points_at_the_platform(client: Client) -> None:

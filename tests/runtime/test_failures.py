@@ -130,6 +130,25 @@ async def test_a_process_killed_in_the_middle_of_its_answer_is_a_clear_error(
     assert answer(await platform.turn("how much do I owe")).startswith("billing")
 
 
+async def test_a_turn_that_is_cut_off_ends_with_an_error(platform: Platform) -> None:
+    platform.billing.slowly(30)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(cut_off_of(platform))
+        while not platform.billing.turns:
+            await asyncio.sleep(0.01)
+        platform.supervisor.cut_off()
+        assert await running == "the platform is stopping; ask again"
+        await platform.billing.closed.wait()
+    platform.billing.slowly(0)
+    assert answer(await platform.turn("how much do I owe")).startswith("billing")
+
+
+async def cut_off_of(platform: Platform) -> str:
+    with pytest.raises(errors.AgentUnavailable) as cut:
+        await platform.turn("how much do I owe")
+    return cut.value.message
+
+
 async def test_the_deadline_ends_a_turn_that_hangs(platform: Platform) -> None:
     await platform.turn("how much do I owe")  # the embedding model is loaded now
     platform.billing.closed.clear()

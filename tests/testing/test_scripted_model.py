@@ -103,10 +103,10 @@ async def test_data_is_json_where_no_type_is_asked_for() -> None:
 
 async def test_what_the_model_was_sent_can_be_asserted() -> None:
     scripted = ScriptedModel(Call("get_bill", {"month": "previous"}), "It was 39.90.")
-    await Asking()(billing(), "and before?", model=scripted)
+    await Asking()(billing(), "show me my bill", model=scripted)
     first, last = scripted.requests
-    assert (first.text, first.results) == ("and before?", ())
-    first.assert_told("view_bill: The customer wants")
+    assert (first.text, first.results) == ("show me my bill", ())
+    first.assert_told("### UseCase: view_bill")
     first.assert_offered("get_bill")
     last.assert_result("get_bill", "39.90")
     scripted.assert_done()

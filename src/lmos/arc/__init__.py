@@ -12,6 +12,7 @@ from lmos.arc.context import Context, Datum, Dep
 from lmos.arc.memory import Memory, MemorySettings, Remembering
 from lmos.arc.result import Result
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
+from lmos.arc.summaries import summarised_by
 from lmos.arc.team import Chain, Remote, Team
 from lmos.arc.words import Words
 
@@ -35,4 +36,5 @@ __all__ = [
     "Signal",
     "Team",
     "Words",
+    "summarised_by",
 ]

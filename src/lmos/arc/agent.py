@@ -6,6 +6,7 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 from typing_extensions import TypeVar
 
 from lmos.arc import team
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc.adl import Diagnostic, Document, UseCase, check_replies, check_tools
 from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
 from lmos.arc.memory import MemorySettings
+from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
@@ -218,6 +220,11 @@ class Agent(Generic[In, Out]):
     # --- what it is -------------------------------------------------------------------------------
 
     @property
+    def dependencies(self) -> Dependencies:
+        """What its tools may ask for."""
+        return self._deps
+
+    @property
     def use_cases(self) -> tuple[UseCase, ...]:
         """The use cases of its ADL."""
         return tuple(case for case in self._document.use_cases if not case.sub)
@@ -297,8 +304,14 @@ class Agent(Generic[In, Out]):
             *check_replies(document, self.reply_names),
         ]
         if found:
-            where = self._source or "use_cases"
-            raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+            raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
+
+    def _placed(self, problem: Diagnostic) -> str:
+        """What is wrong, with the path of its file."""
+        if not problem.file:
+            return f"{self._source or 'use_cases'}:{problem}"
+        file = Path(self._source).parent / f"{problem.file}.md"
+        return f"{file}:{replace(problem, file='')}"
 
     @property
     def reply_names(self) -> list[str]:
@@ -320,16 +333,17 @@ class Agent(Generic[In, Out]):
         async with self._starting:
             if self._open is not None:
                 return
-            self.check()
-            async with AsyncExitStack() as stack:
-                for thing in self._deps:
-                    if isinstance(thing, AbstractAsyncContextManager):
-                        await stack.enter_async_context(thing)
-                await self.engine.load()
-                stack.push_async_callback(self.engine.close)
-                for function in self.start_handlers:
-                    await _awaited(function(self))
-                self._open = stack.pop_all()
+            with agent_loaded(self.name):
+                self.check()
+                async with AsyncExitStack() as stack:
+                    for thing in self._deps:
+                        if isinstance(thing, AbstractAsyncContextManager):
+                            await stack.enter_async_context(thing)
+                    await self.engine.load()
+                    stack.push_async_callback(self.engine.close)
+                    for function in self.start_handlers:
+                        await _awaited(function(self))
+                    self._open = stack.pop_all()
 
     async def stop(self) -> None:
         """Releases what `start` or answering opened."""

@@ -61,7 +61,9 @@ class Chooser:
             messages=ctx.messages, active_agent=active if active in there else None
         )
         router, table, _ = await self.load()
-        decision = await router.decide(request, table)
+        with ctx.watch.routing() as seen:
+            decision = await router.decide(request, table)
+            seen.told(decision)
         ids = [c.agent for c in decision.candidates if c.agent in there]
         continues = decision.sticky and decision.agent == active
         return Choice(

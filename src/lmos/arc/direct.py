@@ -222,6 +222,7 @@ class _DirectTurn:
         """Whether the message takes one of the options that were offered."""
         offered = [p for p in self._held(current) if isinstance(p, Option)]
         option = await self._direct.option(offered, self._ctx.text)
+        self._ctx.watch.took(current.id, option, offered)
         if option is None or option.command == options.RESET:
             return False
         if option.reference and self._direct.case(option.reference, self._facts):

@@ -1,6 +1,6 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from lmos.arc.direct import Direct
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
-from lmos.arc.running import Told, valued
+from lmos.arc.running import valued
 from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, embedder, resolve_model
-from lmos.model import Message, State, Turn, errors
+from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Engine:
 
     # --- for a turn -------------------------------------------------------------------------------
 
-    def context(self, turn: Turn, deps: Dependencies, told: Told) -> Context:
+    def context(self, turn: Turn, deps: Dependencies, told: Callable[[TurnEvent], None]) -> Context:
         """The context of a turn."""
         return Context(
             turn, agent=self._agent.name, deps=deps, state=self.state, emit=told, services=self
@@ -164,7 +164,7 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
-        aside.entities, aside.disguise = ctx.entities, ctx.disguise
+        aside.entities, aside.disguise, aside.watch = ctx.entities, ctx.disguise, ctx.watch
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
@@ -181,6 +181,7 @@ class Engine:
                 f"{self._agent.name} may not call {agent!r}; its agents: {there}"
             )
         turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
+        turn = ctx.watch.continued(turn)
         answer, usage = await team.asked(found, turn, self._agent.name)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content

@@ -12,6 +12,7 @@ until somebody deletes it: conversations' values short and users' and tenants' v
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -34,7 +35,7 @@ Term = Literal["short", "long"]
 SCOPES: tuple[Scope, ...] = ("turn", "conversation", "user", "tenant")
 #: Seconds that a value of the short term is kept.
 SHORT_TERM = 6 * 3600.0
-#: Bytes of JSON kept under one name, and characters of a name.
+#: Bytes of JSON kept under one name, and of a name.
 MAX_VALUE, MAX_NAME = 1024 * 1024, 200
 _TERMS: dict[Scope, Term] = {
     "turn": "short",
@@ -181,7 +182,7 @@ class Memory:
         while True:
             found = await state.get(full)
             kept = _Kept.read(found)
-            new = await _called(function, default if kept.value is None else kept.value)
+            new = await _called(function, deepcopy(default) if kept.value is None else kept.value)
             hide = kept.sensitive if sensitive is None else sensitive
             kept = _Kept(_plain(name, new), hide)
             try:
@@ -229,11 +230,7 @@ class Memory:
 
     def _place(self, name: str, scope: Scope) -> tuple[State, str]:
         """Where a name of the scope is kept; without a name the prefix of all of them."""
-        if len(name) > MAX_NAME:
-            raise errors.TooLarge(
-                f"a name of {len(name)} characters is too long for memory; use at most {MAX_NAME}"
-            )
-        last = (self._agent, name)
+        last = (self._agent, _checked(name))
         match scope:
             case "turn":
                 return self._of_turn, escaped(name)
@@ -332,6 +329,18 @@ class _Kept:
 
     def data(self) -> dict[str, Any]:
         return {"value": self.value} | ({"sensitive": True} if self.sensitive else {})
+
+
+def _checked(name: str) -> str:
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise errors.InvalidInput(f"the name {name!r} is no text; memory cannot use it") from None
+    if length > MAX_NAME:
+        raise errors.TooLarge(
+            f"a name of {length} bytes is too long for memory; use at most {MAX_NAME}"
+        )
+    return name
 
 
 def _seconds(scope: Scope, term: Term | None, ttl: float | None) -> float | None:

@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),
     "eval": ("lmos.cli.eval", "Measure a router on labelled messages."),
     "adl": ("lmos.cli.adl", "Check, format, compile and test use cases."),
-    "serve": ("lmos.cli.serve", "Serve one agent over A2A and OpenAI."),
+    "serve": ("lmos.cli.serve", "Serve agents over A2A, OpenAI and more."),
     "new": ("lmos.cli.new", "Start a new agent."),
     "version": ("lmos.cli.version", "Print the version."),
 }

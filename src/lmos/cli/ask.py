@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -73,8 +74,8 @@ def turn_events(
     *,
     user: str = "",
     agent: str | None = None,
-) -> Any:
-    """The events of one turn of a conversation."""
+) -> Iterator[dict[str, Any]]:
+    """The events of one turn of a conversation, a terminal one last. Errors end here."""
     inputs: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
     if agent:
         inputs["explicitAgent"] = agent
@@ -84,7 +85,12 @@ def turn_events(
         "userContext": {"userId": user},
     }
     path = path_of("apis", "v1", channel[0], "chat", conversation, "message")
-    return platform.stream(path, body, {"x-turn-id": uuid.uuid4().hex[:12]})
+    last = ""
+    for event in platform.stream(path, body, {"x-turn-id": uuid.uuid4().hex[:12]}):
+        last = event["type"]
+        yield event
+    if last not in ("done", "input_required", "handover", "error"):
+        fail("the platform broke off in the middle of its answer")
 
 
 def gather(turn: dict[str, Any], event: dict[str, Any]) -> None:

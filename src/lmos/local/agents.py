@@ -62,15 +62,15 @@ class LocalAgents:
             progress(f"starting agents: {ready} of {total} ready")
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
-    async def changed(self, paths: set[str]) -> None:
+    async def changed(self, paths: set[Path]) -> None:
         """Starts what is new, stops what is gone, reloads agents whose files changed."""
         sources = {source.name: source for source in self._project.agents()}
         for name in self._workers.keys() - sources.keys():
             await self._remove(name)
         for name in sources.keys() - self._workers.keys():
             self._start(sources[name])
-        for name in self._project.affected({Path(path) for path in paths}):
-            self._workers[name].reload()
+        for name, changed in self._project.affected(paths).items():
+            self._workers[name].reload(changed)
 
     # --- one agent --------------------------------------------------------------------------------
 

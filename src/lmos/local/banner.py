@@ -74,8 +74,7 @@ def _row(label: str, text: str, width: int) -> list[str]:
     first, *parts = text.split(" · ")
     lines = [first]
     for part in parts:
-        fits = len(lines[-1]) + len(" · ·") + len(part) <= width - _LABEL - 2
-        if fits:
+        if len(lines[-1]) + len(" · " + part + " ·") <= width - _LABEL - 2:
             lines[-1] += f" · {part}"
         else:
             lines[-1] += " ·"

@@ -5,18 +5,18 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import watchfiles
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
 from lmos import llm, registry
 from lmos.controlplane import ControlPlane, EventLog, api
+from lmos.local import watching
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
 from lmos.local.project import Project
-from lmos.local.server import Server, claim, url_of
+from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import http
 from lmos.router import VectorRouter
@@ -88,7 +88,7 @@ class Platform:
                 Routings(store, llm.embedder()) as routings,
             ):
                 supervisor = Supervisor(routings, VectorRouter(llm.embedder()), state)
-                async with self._serving(self._app(store, supervisor)):
+                async with self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()
                     self._output.line("stopping")
@@ -112,12 +112,8 @@ class Platform:
                 await asyncio.gather(changes, return_exceptions=True)
 
     async def _reload(self, agents: LocalAgents) -> None:
-        async for changes in watchfiles.awatch(
-            self.project.directory,
-            watch_filter=lambda _, path: self.project.is_source(path),
-            recursive=True,
-        ):
-            await agents.changed({path for _, path in changes})
+        async for changed in watching.changes(self.project):
+            await agents.changed(changed)
 
     def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
         routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *api.routes(
@@ -143,7 +139,8 @@ class Platform:
             self._output.line(f"  no page: {missing}")
 
     @asynccontextmanager
-    async def _serving(self, app: Starlette) -> AsyncGenerator[None, None]:
+    async def _serving(self, app: Starlette, supervisor: Supervisor) -> AsyncGenerator[None, None]:
+        """Until left: then running turns get `GRACE` seconds, and an error if that is too short."""
         server = Server(app, self._listener)
         task = asyncio.create_task(server.serve())
         try:
@@ -151,7 +148,9 @@ class Platform:
             yield
         finally:
             server.should_exit = True
+            late = asyncio.get_running_loop().call_later(GRACE, supervisor.cut_off)
             await task
+            late.cancel()
 
     # --- telling ----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,9 @@ Phase = Literal["starting", "ready", "crashed", "failed", "stopped"]
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+RELOAD_TIMEOUT = 10.0
+#: Seconds that a process which was replaced gets for its running turns: more than any may take.
+DRAIN_TIMEOUT = 75.0
 FIRST_BACK_OFF = 0.1
 LAST_BACK_OFF = 30.0
 #: A process that lived this long (seconds) starts the back-off anew.
@@ -51,24 +54,26 @@ class Process:
 
     def __init__(self, child: asyncio.subprocess.Process, notify: "_Notify", log: "_Log") -> None:
         self.child = child
+        #: What it can read again without being replaced, known once it is ready.
+        self.files: frozenset[Path] = frozenset()
         self._notify = notify
         self._log = log
 
     @classmethod
     async def start(
         cls,
-        module: str,
+        arguments: Sequence[str],
         *,
         directory: Path,
         listener: socket.socket,
         env: Mapping[str, str],
         log: Callable[[str], None],
     ) -> "Process":
-        """Starts `lmos serve MODULE` in the directory on the listening socket."""
+        """Starts `lmos serve ARGUMENTS` in the directory on the listening socket."""
         notify = _Notify()
         fd = listener.fileno()
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "lmos", "serve", module, "--fd", str(fd)),
+            *(sys.executable, "-m", "lmos", "serve", *arguments, "--fd", str(fd)),
             cwd=directory,
             env={**os.environ, **env, "NOTIFY_SOCKET": notify.path, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
@@ -81,7 +86,7 @@ class Process:
 
     async def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Returns when the process has said that it is ready, else raises `StartFailed`."""
-        said = asyncio.ensure_future(self._notify.ready())
+        said = asyncio.ensure_future(self._notify.said())
         ended = asyncio.ensure_future(self.child.wait())
         try:
             done, _ = await asyncio.wait(
@@ -95,6 +100,8 @@ class Process:
             raise StartFailed(self._log.last() or f"ended with exit code {self.child.returncode}")
         self._log.release()
         if said in done:
+            told = said.result().get("X_LMOS_FILES", "")
+            self.files = frozenset(Path(file) for file in told.splitlines())
             return
         raise StartFailed(f"not ready after {timeout:.0f} s")
 
@@ -106,6 +113,20 @@ class Process:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         last = self._log.last()
         return f"{how}: {last}" if last and code > 0 else how
+
+    async def reload(self, timeout: float = RELOAD_TIMEOUT) -> None:
+        """Has it read its `files` again. Raises `StartFailed` with what is wrong with them, when
+        what was in force before stays so.
+        """
+        self._notify.forget()
+        with contextlib.suppress(ProcessLookupError):
+            self.child.send_signal(signal.SIGHUP)
+        try:
+            said = await asyncio.wait_for(self._notify.said(), timeout)
+        except TimeoutError:
+            raise StartFailed(f"has not read its use cases after {timeout:.0f} s") from None
+        if problem := said.get("STATUS"):
+            raise StartFailed(problem)
 
     def terminate(self) -> None:
         """Asks it to take no more connections, finish its turns and end."""
@@ -173,7 +194,9 @@ class _Log:
 
 
 class _Notify:
-    """The receiving end of systemd's notification protocol: a datagram `READY=1`."""
+    """The receiving end of systemd's notification protocol: a datagram `READY=1`, and after a
+    signal to reload another one with `STATUS` where that failed.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="lmos-")
@@ -182,10 +205,19 @@ class _Notify:
         self._socket.bind(self.path)
         self._socket.setblocking(False)
 
-    async def ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        while b"READY=1" not in await loop.sock_recv(self._socket, 4096):
-            pass
+    async def said(self) -> dict[str, str]:
+        """What the next datagram with `READY=1` says."""
+        while True:
+            text = (await asyncio.get_running_loop().sock_recv(self._socket, 65536)).decode()
+            said = dict(line.partition("=")[::2] for line in text.split("\n"))
+            if said.get("READY") == "1":
+                return {name: value.replace("\r", "\n") for name, value in said.items()}
+
+    def forget(self) -> None:
+        """Drops what was said before."""
+        with contextlib.suppress(BlockingIOError):
+            while self._socket.recv(65536):
+                pass
 
     def close(self) -> None:
         self._socket.close()

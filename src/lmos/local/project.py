@@ -5,6 +5,7 @@ DIR/agent.py                   a directory that is itself one agent
 DIR/**/*.yaml                  manifests of Channels and of agents that run elsewhere
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,31 +66,50 @@ class Project:
             if not file.parent.name.isidentifier()
         ]
 
-    def affected(self, changed: set[Path]) -> set[str]:
-        """The agents to load again after these files changed: an agent's own files concern it
-        alone, Python and data outside every agent's folder concern all.
+    def affected(self, changed: set[Path]) -> dict[str, set[Path]]:
+        """The agents to load again after these files changed, each with those that concern it: an
+        agent's own files concern it alone, Python and data outside every agent's folder all.
         """
         agents = self.agents()
-        names: set[str] = set()
+        found: dict[str, set[Path]] = {}
         for path in changed:
             if not self.is_source(path):
                 continue
             owners = [a for a in agents if a.folder != self.directory and _within(path, a.folder)]
-            if owners:
-                names.update(a.name for a in owners)
-            elif path.suffix not in (".yaml", ".yml", ".json", ".md", ".csv"):
-                names.update(a.name for a in agents)
-            else:
-                names.update(a.name for a in agents if path.parent == a.folder)
-        return names
+            if not owners and path.suffix in (".yaml", ".yml", ".json", ".md", ".csv"):
+                owners = [a for a in agents if path.parent == a.folder]
+            elif not owners:
+                owners = agents
+            for owner in owners:
+                found.setdefault(owner.name, set()).add(path)
+        return found
 
     def is_source(self, path: Path | str) -> bool:
         """Whether an agent may depend on the file."""
         path = Path(path)
-        if path.suffix not in _SOURCE_SUFFIXES or not _within(path, self.directory):
+        return path.suffix in _SOURCE_SUFFIXES and self._seen(path)
+
+    def may_be_folder(self, path: Path | str) -> bool:
+        """Whether the path is, or may have been, a folder with files that agents depend on."""
+        path = Path(path)
+        return self._seen(path) and (path.is_dir() or not (path.suffix or path.exists()))
+
+    def sources(self) -> set[Path]:
+        """All files that agents may depend on."""
+        found: set[Path] = set()
+        for folder, folders, files in os.walk(self.directory):
+            folders[:] = [name for name in folders if not _hidden(name)]
+            found.update(Path(folder, name) for name in files)
+        return {path for path in found if self.is_source(path)}
+
+    def _seen(self, path: Path) -> bool:
+        if not _within(path, self.directory):
             return False
-        parts = path.relative_to(self.directory).parts
-        return not any(part in IGNORED or part.startswith(".") for part in parts)
+        return not any(_hidden(part) for part in path.relative_to(self.directory).parts)
+
+
+def _hidden(name: str) -> bool:
+    return name in IGNORED or name.startswith(".")
 
 
 def _within(path: Path, folder: Path) -> bool:

@@ -13,7 +13,7 @@ from lmos.local.process import listen
 from lmos.model import errors
 
 DEFAULT_PORT = 8080
-#: Seconds that running turns get to finish when the platform stops.
+#: Seconds that running turns get to finish when the platform stops; connections get a little more.
 GRACE = 10
 
 
@@ -23,7 +23,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE + 2
             )
         )
         self._listener = listener

@@ -30,6 +30,10 @@ from lmos.model import (
 
 log = logging.getLogger(__name__)
 
+#: Under which the context of a question asks to approve a tool call (JSON: id, tool, arguments),
+#: and the system context of the next turn grants or denies it.
+APPROVAL = "approval"
+APPROVED, DENIED = "approved", "denied"
 #: Between the messages of an answer where a protocol has room for one text only.
 SEPARATOR = "\n\n"
 _LATE = "the time of the turn is up"

@@ -100,6 +100,8 @@ async def request(
         raise AgentUnavailable(f"{who} closed the connection without an answer") from None
     except TimeoutError:
         raise AgentFailed(f"{who} was silent for too long") from None
+    except aiohttp.ClientPayloadError:
+        raise AgentFailed(f"{who} broke off in the middle of its answer") from None
     except aiohttp.ClientError as error:
         raise AgentFailed(f"{who} broke off: {error}") from None
 

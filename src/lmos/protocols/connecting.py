@@ -21,10 +21,19 @@ def _connected(url: str, protocol: str) -> Responder:
             from lmos.protocols import openai
 
             return openai.responder(url)
+        case "agui":
+            from lmos.protocols import agui
+
+            return agui.responder(url)
+        case "graphql":
+            from lmos.protocols import graphql
+
+            return graphql.responder(url)
         case "lmos":
             from lmos.protocols import lmos
 
             return lmos.responder(url)
     raise errors.AgentFailed(
-        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, openai and lmos"
+        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, agui, graphql, "
+        "lmos and openai"
     )

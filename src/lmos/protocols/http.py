@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -55,12 +55,14 @@ def problem(error: BaseException, path: str = "") -> dict[str, Any]:
 
 
 def error_headers(error: BaseException) -> dict[str, str]:
-    """The headers that belong to the error: `Retry-After`, `Allow`."""
+    """The headers that belong to the error: `Retry-After`, `Allow`, `WWW-Authenticate`."""
     headers = {}
     if isinstance(error, errors.Overloaded):
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if isinstance(error, NotAllowed) and "allow" in error.details:
         headers["allow"] = str(error.details["allow"])
+    if isinstance(error, errors.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     return headers
 
 
@@ -135,7 +137,7 @@ async def read_json(request: Request, limit_bytes: int = BODY_LIMIT) -> Any:
     return parse_json(await read_body(request, limit_bytes))
 
 
-def trace_of(request: Request) -> dict[str, str]:
+def trace_of(request: HTTPConnection) -> dict[str, str]:
     """The W3C trace headers of the request."""
     return {
         name: request.headers[name]

@@ -3,6 +3,8 @@
 `/.well-known/capabilities.json` tells capabilities with versions, tenants and channels; the A2A
 card tells how to send turns. Either alone is enough: a card's skills are capabilities in the
 version of the agent, and an agent with capabilities alone is asked over A2A at its base address.
+Where no card of A2A 1.0 is found, the address is asked whether it is an agent of ARC: one that
+tells the names of its agents over GraphQL is, and is asked over GraphQL from then on.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 
 from lmos.model import Description, LmosError, errors
 from lmos.model.errors import AgentUnavailable
-from lmos.protocols import a2a, http
+from lmos.protocols import a2a, graphql, http
 from lmos.protocols import lmos as lmos_protocol
 
 TIMEOUT = 5.0
@@ -26,19 +28,36 @@ async def describe(url: str) -> Description:
         if isinstance(found, BaseException) and not isinstance(found, LmosError):
             raise found
     if isinstance(card, Description) and isinstance(document, Description):
-        return document.but(
-            url=card.url,
-            protocol=card.protocol,
-            version=document.version or card.version,
-            source=f"{document.source}, {card.source}",
-        )
-    if isinstance(document, Description):
-        return document
+        return _both(document, card)
     if isinstance(card, Description):
         return card
     assert isinstance(card, LmosError)
+    if (arc := await _arc(url, card)) is not None:
+        return arc if isinstance(document, BaseException) else _both(document, arc)
+    if isinstance(document, Description):
+        return document
     assert isinstance(document, LmosError)
     raise _worse(card, document, url)
+
+
+def _both(document: Description, card: Description) -> Description:
+    """What the agent can do by its document, and how to ask it by its card."""
+    return document.but(
+        url=card.url,
+        protocol=card.protocol,
+        version=document.version or card.version,
+        source=f"{document.source}, {card.source}",
+    )
+
+
+async def _arc(url: str, without_card: LmosError) -> Description | None:
+    """The description of an agent of ARC, None when it is not one."""
+    if isinstance(without_card, AgentUnavailable):
+        return None
+    try:
+        return await graphql.describe(url)
+    except LmosError:
+        return None
 
 
 async def probe(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The runtime over HTTP: LMOS's REST API, and a face of every channel over A2A and OpenAI.
+"""The runtime over HTTP: LMOS's REST API, and faces of every channel over other protocols.
 
 POST /apis/v1/{tenant}/chat/{conversation}/message            a turn, JSON or server-sent events
 POST /apis/v1/tenants/{tenant}/channels/{channel}/decision    who would answer, and why
@@ -6,6 +6,8 @@ GET  /apis/v1/agents?tenantId=&channelId=&subset=             the agents of a ch
 GET  /apis/v1/agents/{tenant}/{channel}                       the same, with addresses
 /a2a/{tenant}/{channel}/...                                   the channel as one A2A agent
 /v1/chat/completions, /v1/models                              the channel as model tenant/channel
+/graphql, /subscriptions                                      the channel as ARC's agent, likewise
+/agui/{tenant}/{channel}                                      the channel over AG-UI
 GET  /health, /health/live, /health/ready
 """
 
@@ -27,8 +29,9 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
-from lmos.protocols import a2a, http, limits, openai
+from lmos.protocols import a2a, agui, graphql, http, limits, openai
 from lmos.protocols import lmos as lmos_protocol
+from lmos.protocols.extras import installed
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -37,10 +40,12 @@ CHANNELS = "/apis/v1/tenants/{tenant}/channels/{channel}"
 
 def routes(supervisor: Supervisor) -> list[BaseRoute]:
     """Everything of this module, to be put into an application."""
-    api = _Api(supervisor)
+    api, channels = _Api(supervisor), ChannelModels(supervisor)
     return [
         *lmos_protocol.chat_routes(supervisor.respond),
-        *openai.routes(ChannelModels(supervisor)),
+        *openai.routes(channels),
+        *(graphql.routes(channels) if installed("graphql") else ()),
+        *(agui.routes(channels) if installed("ag_ui") else ()),
         *a2a.routes(supervisor.respond, api.describe, prefix="/a2a/{tenant}/{channel}"),
         Route(CHANNELS + "/decision", api.decide, methods=["POST"]),
         Route("/apis/v1/agents", api.agents, methods=["GET"]),
@@ -52,7 +57,9 @@ def routes(supervisor: Supervisor) -> list[BaseRoute]:
 
 
 class ChannelModels:
-    """Channels as the models of an OpenAI-compatible server, named `tenant/channel`."""
+    """Channels as the models of an OpenAI-compatible server, and as agents of protocols whose
+    callers pick one, named `tenant/channel`.
+    """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -61,13 +68,14 @@ class ChannelModels:
         """The names of all channels."""
         return [f"{c.tenant}/{c.channel}" for c in self._supervisor.routings.all()]
 
-    def responder(self, name: str) -> Responder:
+    names = list
+
+    def responder(self, name: str | None) -> Responder:
         """The channel as a responder. `ChannelNotFound` when there is none of that name."""
-        tenant, slash, channel = name.partition("/")
+        tenant, slash, channel = (name or "").partition("/")
         if not slash:
-            raise errors.ChannelNotFound(
-                f"there is no model {name!r}; a model is a channel, written tenant/channel"
-            )
+            asked = f"there is no model {name!r}" if name else "no channel is named"
+            raise errors.ChannelNotFound(f"{asked}; a model is a channel, written tenant/channel")
         self._supervisor.routings.find(tenant, channel)
 
         async def respond(turn: Turn) -> AsyncGenerator[TurnEvent, None]:

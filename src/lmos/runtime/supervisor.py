@@ -33,6 +33,7 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import RoutingRequest, VectorRouter
 from lmos.runtime.affinity import Active, replied
@@ -68,9 +69,27 @@ class Supervisor:
         self._timeout = timeout
         self._history = History(state)
         self._lines = Lines()
+        self._running: set[Stop] = set()
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
+        stop = Stop()
+        self._running.add(stop)
+        try:
+            async with aclosing(self._respond(turn)) as events:
+                while (event := await stop.next(events, None)) is not None:
+                    yield event
+            if stop.requested:
+                raise errors.AgentUnavailable("the platform is stopping; ask again")
+        finally:
+            self._running.discard(stop)
+
+    def cut_off(self) -> None:
+        """Ends all running turns with an error."""
+        for stop in self._running:
+            stop.request()
+
+    async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")

@@ -26,9 +26,11 @@ TTL = 30 * 24 * 3600.0
 #: Characters kept of a summary.
 SUMMARY = 10_000
 
-#: Says in fewer words what these messages say; a system message among them is the summary so far.
+#: Says in fewer words what these messages say. The first may be the summary so far, as `told` tells
+#: it.
 Summarise = Callable[[Sequence[Message]], Awaitable[str]]
 
+_INSTRUCTIONS = ("system", "developer")
 _log = logging.getLogger("lmos.state")
 
 
@@ -87,14 +89,17 @@ class Past:
 
     def before(self, turn: Turn) -> Turn:
         """The turn with what was said before its message. A turn that brings more than its own
-        message has its history with it, and is given back as it is.
+        message has its history with it, and is given back as it is. Instructions are no history:
+        those of the turn come first and replace what was kept of earlier ones.
         """
-        if len(turn.messages) != 1 or not self.messages:
+        instructions = tuple(m for m in turn.history if m.role in _INSTRUCTIONS)
+        if len(instructions) != len(turn.history) or not self.messages:
             return turn
-        before = [Message.model_validate(message) for message in self.messages]
+        kept = (Message.model_validate(message) for message in self.messages)
+        before = [m for m in kept if not instructions or m.role not in _INSTRUCTIONS]
         if self.summary:
             before.insert(0, told(self.summary))
-        return turn.but(messages=(*before, *turn.messages))
+        return turn.but(messages=(*instructions, *before, *turn.messages[-1:]))
 
     def knows(self, turn: Turn) -> bool:
         """Whether the turn's user, if known, is one of the conversation's."""
@@ -102,8 +107,10 @@ class Past:
 
 
 def told(summary: str) -> Message:
-    """The summary as the message that stands for those it sums up."""
-    return Message(role="system", content=f"What was said before, in short: {summary}")
+    """The summary as the message that stands for those it sums up. It is made of what users say,
+    so it speaks with no more authority than they do.
+    """
+    return Message(role="user", content=f"(What was said before, in short: {summary})")
 
 
 class History:
@@ -224,7 +231,7 @@ class History:
             if not value or (value["born"], value["dropped"]) != same:
                 return None  # forgotten, or shortened by another process meanwhile
             messages = value["messages"][over:]
-            summed = {"summary": summary[:SUMMARY], "dropped": value["dropped"] + over}
+            summed = {"summary": summary.strip()[:SUMMARY], "dropped": value["dropped"] + over}
             return {**value, "messages": messages, **summed}, self._ttl
 
         await update(self._state, self._key(turn), shortened, "the summary")

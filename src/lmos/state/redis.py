@@ -5,7 +5,7 @@ keys in their order, for scans, and the keys that expire with their moments, so 
 can be kept clean. A script changes a value and both sets in one step. What has expired leaves the
 sets a few keys at a time with each write; until then a scan passes over it.
 
-All keys share one hash tag: on a cluster they live in one slot, where scripts can reach them.
+All keys share one hash tag: proxies in front of clusters want the keys of a script in one slot.
 """
 
 import secrets

@@ -6,9 +6,9 @@ stored; forgetting deletes the notes first and the conversations then. So whatev
 processes come in, nothing of a conversation is kept without a note that leads to it.
 """
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from lmos.model import State, Turn, errors
@@ -37,7 +37,7 @@ async def note_part(state: State, turn: Turn, ttl: float | None) -> None:
         return
 
     def longer(until: Any) -> tuple[Any, float | None] | None:
-        now = time.time()
+        now = time()
         if until == _FOR_GOOD or (ttl is not None and until and until >= now + ttl + _SLACK):
             return None
         # twice as long as needed, so that it need not be written again with every turn

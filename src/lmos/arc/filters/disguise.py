@@ -44,10 +44,11 @@ class Disguise:
 
     def hide(self, text: str) -> str:
         """The text with placeholders for its values. Placeholders in it stay as they are."""
-        names, parts, at = _Names(self.entities, text), [], 0
-        for found in self._found(text):
-            parts += [text[at : found.start], names.of(found)]
-            at = found.end
+        found = self._found(text)
+        names, parts, at = _Names(self.entities, text, found), [], 0
+        for value in found:
+            parts += [text[at : value.start], names.of(value)]
+            at = value.end
         return "".join([*parts, text[at:]])
 
     def restore(self, text: str) -> str:
@@ -91,9 +92,12 @@ class Disguise:
 class _Names:
     """Which placeholder a value of the text gets; new ones are added to the entities."""
 
-    def __init__(self, entities: list[AnonymizationEntity], text: str) -> None:
+    def __init__(
+        self, entities: list[AnonymizationEntity], text: str, found: Sequence[Found]
+    ) -> None:
         self._entities = entities
-        self._text = text
+        # Another placeholder may come next to one, so what is replaced counts as a letter.
+        self._text = "".join(_lettered(text, found))
         self._said = text.upper().replace("\\", "")
         self._taken = {_canonical(entity.replacement) for entity in entities}
         self._known: dict[str, list[str]] = defaultdict(list)
@@ -118,6 +122,16 @@ class _Names:
         self._known[value].append(made)
         self._entities.append(AnonymizationEntity(type=type_, value=value, replacement=made))
         return made
+
+
+def _lettered(text: str, found: Sequence[Found]) -> Iterator[str]:
+    """The text with letters where something was found."""
+    at = 0
+    for value in found:
+        yield text[at : value.start]
+        yield "x" * (value.end - value.start)
+        at = value.end
+    yield text[at:]
 
 
 def words(known: Iterable[str], text: str) -> Iterator[Span]:

@@ -1,7 +1,9 @@
 """Agent cards: a description as an A2A card, and what a card describes."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from starlette.requests import Request
@@ -18,8 +20,22 @@ CARD = "/.well-known/agent-card.json"
 #: Where the card is, today's path first.
 WELL_KNOWN = (CARD, "/.well-known/agent.json")
 
-JSONRPC, HTTP_JSON = "JSONRPC", "HTTP+JSON"
+JSONRPC, HTTP_JSON, GRPC = "JSONRPC", "HTTP+JSON", "GRPC"
 _HOST = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What of a card is the server's: the port of gRPC (0: none) and the tenant to name there, and
+    the kinds of credentials that are accepted: `apiKey`, `bearer`.
+    """
+
+    grpc_port: int = 0
+    grpc_tenant: str = ""
+    schemes: tuple[str, ...] = ()
+
+
+NOTHING = Offer()
 
 
 class Interface(Model):
@@ -97,25 +113,53 @@ class Card(Model):
 # --- ours -----------------------------------------------------------------------------------------
 
 
-def card_of(description: Description, base: str) -> dict[str, Any]:
+def card_of(description: Description, base: str, offer: Offer = NOTHING) -> dict[str, Any]:
     """The card, pointing at the description's URL or else at `base`."""
-    url = (description.url or base).rstrip("/") + PATH
     return {
         "name": description.name,
         "description": description.description,
         "version": description.version,
-        "supportedInterfaces": [
-            {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"}
-            for binding in (JSONRPC, HTTP_JSON)
-        ],
+        "supportedInterfaces": _interfaces(description.url or base, offer),
         "capabilities": {
             "streaming": True,
             "pushNotifications": False,
             "extensions": [_extension(description)],
         },
+        **_security(offer.schemes),
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
-        "skills": [_skill(capability) for capability in description.capabilities],
+        "skills": [skill(capability) for capability in description.capabilities],
+    }
+
+
+def _interfaces(base: str, offer: Offer) -> list[dict[str, str]]:
+    url = base.rstrip("/") + PATH
+    found = [
+        {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"}
+        for binding in (JSONRPC, HTTP_JSON)
+    ]
+    if offer.grpc_port:
+        host = urlsplit(base).netloc.rpartition("@")[2]
+        host = re.sub(r":\d+$", "", host)
+        tenant = {"tenant": offer.grpc_tenant} if offer.grpc_tenant else {}
+        place = {"url": f"{host}:{offer.grpc_port}", "protocolBinding": GRPC}
+        found.append({**place, "protocolVersion": "1.0", **tenant})
+    return found
+
+
+_SCHEMES: dict[str, dict[str, Any]] = {
+    "apiKey": {"apiKeySecurityScheme": {"name": "X-API-Key", "location": "header"}},
+    "bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}},
+}
+
+
+def _security(schemes: tuple[str, ...]) -> dict[str, Any]:
+    """The schemes, any one of which is enough; nothing where nobody has to say who they are."""
+    if not schemes:
+        return {}
+    return {
+        "securitySchemes": {name: _SCHEMES[name] for name in schemes},
+        "securityRequirements": [{"schemes": {name: {"list": []}}} for name in schemes],
     }
 
 
@@ -132,7 +176,8 @@ def _extension(description: Description) -> dict[str, Any]:
     }
 
 
-def _skill(capability: Capability) -> dict[str, Any]:
+def skill(capability: Capability) -> dict[str, Any]:
+    """A capability as a skill."""
     return {
         "id": capability.key,
         "name": capability.name,

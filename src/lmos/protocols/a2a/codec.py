@@ -1,7 +1,7 @@
 """Turns as A2A's JSON, and back. Pure; tests hold it against the types of the A2A SDK."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from lmos.model import BinaryData, Message, Model, Turn
 from lmos.model.base import Tuple
 from lmos.model.errors import InvalidInput
 from lmos.protocols import limits
+from lmos.protocols.answering import APPROVAL, APPROVED, DENIED
 
 #: The extension by which a turn and its events travel unchanged, in metadata under this key.
 EXTENSION = "urn:lmos:a2a:turn:1"
@@ -135,13 +136,43 @@ def turn_of(message: Envelope) -> Turn:
     if "turn" in message.extension:
         turn = limits.parsed(Turn, message.extension["turn"])
     else:
-        text, binary = content_of(message.parts)
+        verdict = _verdict(message.parts)
+        told = [part for part in message.parts if not _is_verdict(part)]
+        text, binary = content_of(told)
+        if verdict and not text:
+            text = "yes" if verdict == APPROVED else "no"
         turn = Turn(
             conversation_id=message.context_id or str(uuid4()),
             turn_id=message.message_id,
             messages=(Message(role="user", content=text, binary_data=binary),),
+            system_context={APPROVAL: verdict} if verdict else {},
         )
     limits.check_messages(turn.messages)
     limits.check_name("contextId", turn.conversation_id)
     limits.check_name("messageId", turn.turn_id)
     return turn
+
+
+# --- approvals ------------------------------------------------------------------------------------
+
+
+def approval_parts(context: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The tool call that a question asks to approve, as a part for machines beside the words."""
+    if APPROVAL not in context:
+        return []
+    try:
+        wanted = orjson.loads(context[APPROVAL])
+    except orjson.JSONDecodeError:
+        wanted = context[APPROVAL]
+    return [{"data": {APPROVAL: wanted}, "mediaType": "application/json"}]
+
+
+def _is_verdict(part: Part) -> bool:
+    return isinstance(part.data, dict) and part.data.get(APPROVAL) in (APPROVED, DENIED)
+
+
+def _verdict(parts: Sequence[Part]) -> str:
+    """`approved` or `denied` where a part is data that says so, else empty; yes and no in words are
+    the agent's to read.
+    """
+    return next((str(part.data[APPROVAL]) for part in parts if _is_verdict(part)), "")

@@ -67,7 +67,15 @@ _FAULTS: dict[type[Exception], Fault] = {
     MethodNotFound: Fault(-32601, 404, "NOT_FOUND", "METHOD_NOT_FOUND"),
     InvalidInput: Fault(-32602, 400, "INVALID_ARGUMENT", "INVALID_PARAMS"),
 }
-_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 
 
 def fault_of(error: LmosError) -> Fault:
@@ -82,7 +90,7 @@ def fault_of(error: LmosError) -> Fault:
 def rpc_error(error: LmosError, request_id: Any) -> dict[str, Any]:
     """The JSON-RPC response."""
     fault = fault_of(error)
-    body = {"code": fault.code, "message": error.message, "data": _info(error, fault)}
+    body = {"code": fault.code, "message": error.message, "data": info(error, fault)}
     return {"jsonrpc": "2.0", "id": request_id, "error": body}
 
 
@@ -93,12 +101,13 @@ def rest_error(error: LmosError) -> Response:
         "code": fault.http,
         "status": fault.status,
         "message": error.message,
-        "details": _info(error, fault),
+        "details": info(error, fault),
     }
     return http.json_response({"error": body}, fault.http, http.error_headers(error))
 
 
-def _info(error: LmosError, fault: Fault) -> list[dict[str, Any]]:
+def info(error: LmosError, fault: Fault) -> list[dict[str, Any]]:
+    """The error for machines, as google.rpc has it."""
     return [
         {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",

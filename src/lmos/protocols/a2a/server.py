@@ -8,58 +8,94 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from lmos.model import TERMINAL, Description, Responder, Turn, TurnEvent
 from lmos.model.errors import InvalidInput, LmosError
-from lmos.protocols import http, limits, sse
-from lmos.protocols.a2a import card, codec, faults
-from lmos.protocols.a2a.tasks import Task, Tasks
-from lmos.protocols.answering import answered
+from lmos.protocols import http, sse
+from lmos.protocols.a2a import card, codec, faults, legacy
+from lmos.protocols.a2a.card import Offer
+from lmos.protocols.a2a.service import EXTENSIONS, Asked, Service, not_offered
+from lmos.protocols.a2a.tasks import Task
 
 #: Bytes of a request: a turn with its history.
 BODY_LIMIT = 4 * http.BODY_LIMIT
-VERSION = "1.0"
 
 Describing = Description | Callable[[Request], Description]
 
 
-def routes(responder: Responder, description: Describing, prefix: str = "") -> list[Route]:
-    """The routes of an A2A agent below `prefix`: the card at `/.well-known/agent-card.json`, and
-    at `/a2a` JSON-RPC and HTTP+JSON.
+def routes(
+    responder: Responder | Service,
+    description: Describing,
+    prefix: str = "",
+    offer: Offer | Callable[[], Offer] = card.NOTHING,
+) -> list[Route]:
+    """The routes of an A2A agent below `prefix`: the card at `/.well-known/agent-card.json` (in the
+    old form also at `/.well-known/agent.json`), and at `/a2a` JSON-RPC and HTTP+JSON.
 
     Path parameters `tenant` and `channel` of the prefix are those of every turn. The card points
-    at `description.url`, or, when that is empty, back at where the client found it.
+    at `description.url`, or, when that is empty, back at where the client found it. `offer` is
+    what the card says of the server: gRPC, credentials.
     """
-    agent = _Agent(responder, description)
+    service = responder if isinstance(responder, Service) else Service(responder)
+    agent = _Agent(service, description, offer)
     base = prefix + card.PATH
     return [
-        *(Route(prefix + path, agent.card, methods=["GET"]) for path in card.WELL_KNOWN),
+        Route(prefix + card.CARD, agent.card, methods=["GET"]),
+        Route(prefix + legacy.PATH, agent.old_card, methods=["GET"]),
         Route(base, agent.rpc, methods=["POST"]),
         Route(f"{base}/message:send", agent.send, methods=["POST"]),
         Route(f"{base}/message:stream", agent.stream, methods=["POST"]),
+        Route(f"{base}/tasks", agent.tasks, methods=["GET"]),
         Route(f"{base}/tasks/{{id}}:cancel", agent.cancel, methods=["POST"]),
+        *(Route(base + path, _Refused(name)) for path, name in _REFUSED.items()),
         Route(f"{base}/tasks/{{id}}", agent.task, methods=["GET"]),
     ]
+
+
+#: What HTTP+JSON has and we do not, by its path.
+_REFUSED = {
+    "/tasks/{id}:subscribe": "SubscribeToTask",
+    "/tasks/{id}/pushNotificationConfigs": "TaskPushNotificationConfig",
+    "/tasks/{id}/pushNotificationConfigs/{config}": "TaskPushNotificationConfig",
+    "/extendedAgentCard": "GetExtendedAgentCard",
+}
+
+
+class _Refused:
+    """Says that the operation is not offered, whichever method it is asked with."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = faults.rest_error(not_offered(self._name))
+        await response(scope, receive, send)
 
 
 class _Agent:
     """The endpoints."""
 
-    def __init__(self, responder: Responder, description: Describing) -> None:
-        self._responder = responder
+    def __init__(
+        self, service: Service, description: Describing, offer: Offer | Callable[[], Offer]
+    ) -> None:
+        self._service = service
         self._description = description
-        self._tasks = Tasks()
+        self._offer = offer
 
     async def card(self, request: Request) -> Response:
         """The agent's card."""
-        return http.json_response(
-            card.card_of(self._describe(request), card.base_of(request)),
-            headers={"cache-control": "max-age=60"},
-        )
+        return _card(self._card(request))
 
-    def _describe(self, request: Request) -> Description:
+    async def old_card(self, request: Request) -> Response:
+        """The card with what clients of the time before 1.0 look for."""
+        return _card(legacy.extended(self._card(request)))
+
+    def _card(self, request: Request) -> dict[str, Any]:
         found = self._description
-        return found if isinstance(found, Description) else found(request)
+        description = found if isinstance(found, Description) else found(request)
+        offer = self._offer if isinstance(self._offer, Offer) else self._offer()
+        return card.card_of(description, card.base_of(request), offer)
 
     # --- JSON-RPC ------------------------------------------------------------------------------
 
@@ -74,22 +110,24 @@ class _Agent:
             return http.json_response(faults.rpc_error(error, request_id))
 
     async def _dispatch(self, request: Request, call: dict[str, Any], request_id: Any) -> Response:
-        _check_version(request)
+        asked = _asked(request)
+        asked.check_version()
         method, params = call["method"], call.get("params") or {}
         match method:
             case "SendStreamingMessage":
                 head = b'{"jsonrpc":"2.0","id":%b,"result":' % orjson.dumps(request_id)
-                return self._streamed(
-                    *self._begin(request, params), (head, b"}"), _refuse_rpc(request_id)
-                )
+                turn, task = self._service.begin(params, asked)
+                return self._streamed(turn, task, (head, b"}"), _refuse_rpc(request_id))
             case "SendMessage":
                 result = await self._sent(request, params)
             case "GetTask":
-                result = self._tasks.get(_scope(request), _id(params)).snapshot()
+                result = self._service.task(params, asked)
+            case "ListTasks":
+                result = self._service.tasks(params, asked)
             case "CancelTask":
-                result = self._tasks.cancel(_scope(request), _id(params)).snapshot()
+                result = self._service.cancel(params, asked)
             case _:
-                raise _not_offered(method)
+                raise not_offered(method)
         if result is None:
             return http.client_left()
         return http.json_response({"jsonrpc": "2.0", "id": request_id, "result": result})
@@ -99,7 +137,7 @@ class _Agent:
     async def send(self, request: Request) -> Response:
         """Answers when the turn is over."""
         try:
-            _check_version(request)
+            _asked(request).check_version()
             result = await self._sent(request, await http.read_json(request, BODY_LIMIT))
         except LmosError as error:
             return faults.rest_error(error)
@@ -108,55 +146,42 @@ class _Agent:
     async def stream(self, request: Request) -> Response:
         """Answers while the turn runs."""
         try:
-            _check_version(request)
+            asked = _asked(request)
+            asked.check_version()
             params = await http.read_json(request, BODY_LIMIT)
-            return self._streamed(*self._begin(request, params), (b"", b""), faults.rest_error)
+            turn, task = self._service.begin(params, asked)
+            return self._streamed(turn, task, (b"", b""), faults.rest_error)
         except LmosError as error:
             return faults.rest_error(error)
 
     async def task(self, request: Request) -> Response:
         """A task as it is now."""
         try:
-            task = self._tasks.get(_scope(request), request.path_params["id"])
+            return _a2a_json(self._service.task(request.path_params, _asked(request)))
         except LmosError as error:
             return faults.rest_error(error)
-        return _a2a_json(task.snapshot())
+
+    async def tasks(self, request: Request) -> Response:
+        """The caller's tasks."""
+        try:
+            return _a2a_json(self._service.tasks(dict(request.query_params), _asked(request)))
+        except LmosError as error:
+            return faults.rest_error(error)
 
     async def cancel(self, request: Request) -> Response:
         """Ends a task."""
         try:
-            task = self._tasks.cancel(_scope(request), request.path_params["id"])
+            return _a2a_json(self._service.cancel(request.path_params, _asked(request)))
         except LmosError as error:
             return faults.rest_error(error)
-        return _a2a_json(task.snapshot())
 
     # --- turns ---------------------------------------------------------------------------------
 
-    def _begin(self, request: Request, params: Any) -> tuple[Turn, Task]:
-        message = codec.read_params(params)
-        turn = _placed(codec.turn_of(message), request)
-        extended = bool(message.extension) or codec.EXTENSION in request.headers.get(
-            "a2a-extensions", ""
-        )
-        scope = _scope(request)
-        if message.task_id:
-            task = self._tasks.resume(scope, message.task_id, message.context_id, extended=extended)
-            turn = turn.but(conversation_id=task.context_id)
-        else:
-            task = self._tasks.begin(scope, turn.conversation_id, extended=extended)
-        return turn, task
-
     async def _sent(self, request: Request, params: Any) -> dict[str, Any] | None:
         """The task when its turn is over, None when the client did not wait for it."""
-        turn, task = self._begin(request, params)
-        done = await http.attended(request, self._finished(turn, task))
-        return {"task": task.snapshot()} if done else None
-
-    async def _finished(self, turn: Turn, task: Task) -> bool:
-        async with aclosing(self._updates(turn, task)) as updates:
-            async for _ in updates:
-                pass
-        return True
+        turn, task = self._service.begin(params, _asked(request))
+        done = await http.attended(request, self._service.finished(turn, task))
+        return None if done is None else {"task": done}
 
     def _streamed(
         self,
@@ -165,20 +190,8 @@ class _Agent:
         around: tuple[bytes, bytes],
         refuse: Callable[[LmosError], Response],
     ) -> Response:
-        headers = {"a2a-extensions": codec.EXTENSION} if task.extended else {}
-        return http.Stream(_frames(self._updates(turn, task), around), refuse, headers)
-
-    async def _updates(
-        self, turn: Turn, task: Task
-    ) -> AsyncGenerator[tuple[TurnEvent, dict[str, Any]], None]:
-        """The events of the turn with what A2A says of each."""
-        try:
-            async with aclosing(answered(self._responder, turn, stop=task.stop)) as events:
-                async for event in events:
-                    yield event, task.take(event)
-        finally:
-            if task.state == codec.WORKING:  # the client left
-                task.cancel()
+        headers = {EXTENSIONS: codec.EXTENSION} if task.extended else {}
+        return http.Stream(_frames(self._service.updates(turn, task), around), refuse, headers)
 
 
 async def _frames(
@@ -193,16 +206,11 @@ async def _frames(
 
 # --- requests -------------------------------------------------------------------------------------
 
-_PUSH = "TaskPushNotificationConfig"
-_NOT_OFFERED = {"ListTasks", "SubscribeToTask", "GetExtendedAgentCard"}
 
-
-def _not_offered(method: str) -> LmosError:
-    if _PUSH in method:
-        return faults.PushNotSupported("push notifications are not offered; use streaming")
-    if method in _NOT_OFFERED:
-        return faults.Unsupported(f"{method} is not offered by this agent")
-    return faults.MethodNotFound(f"A2A {VERSION} has no method {method!r}")
+def _asked(request: Request) -> Asked:
+    path = request.path_params
+    place: dict[str, str] = {n: path[n] for n in ("tenant", "channel") if n in path}
+    return Asked(request.headers, place)
 
 
 def _refuse_rpc(request_id: Any) -> Callable[[LmosError], Response]:
@@ -225,39 +233,8 @@ def _call(body: bytes) -> dict[str, Any]:
     return call
 
 
-def _id(params: Any) -> str:
-    found = params.get("id") if isinstance(params, dict) else None
-    if not isinstance(found, str) or not found:
-        raise InvalidInput("params.id, the task's id, is missing")
-    return found
-
-
-def _scope(request: Request) -> str:
-    path = request.path_params
-    return f"{path.get('tenant', '')}/{path.get('channel', '')}"
-
-
-def _placed(turn: Turn, request: Request) -> Turn:
-    """The turn with what the path and the headers say, which win over what it says itself. Where
-    the path names a tenant everybody can ask, so nobody is believed to have verified a claim.
-    """
-    if "tenant" in request.path_params and turn.user.claims:
-        turn = turn.but(user=turn.user.but(claims={}))
-    given = {name: request.path_params.get(name) for name in ("tenant", "channel")}
-    given["subset"] = request.headers.get("x-subset")
-    changes: dict[str, Any] = {
-        name: limits.check_name(name, value) for name, value in given.items() if value
-    }
-    if trace := http.trace_of(request):
-        changes["trace"] = trace
-    return turn.but(**changes) if changes else turn
-
-
-def _check_version(request: Request) -> None:
-    """A client that names no version is taken to speak ours."""
-    version = request.headers.get("a2a-version", VERSION)
-    if version.split(".")[0] != VERSION.split(".")[0]:
-        raise faults.VersionNotSupported(f"A2A {version} is not spoken here; {VERSION} is")
+def _card(found: dict[str, Any]) -> Response:
+    return http.json_response(found, headers={"cache-control": "max-age=60"})
 
 
 def _a2a_json(content: dict[str, Any]) -> Response:

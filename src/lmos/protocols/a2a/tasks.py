@@ -1,6 +1,7 @@
 """Tasks: a turn as A2A tells of it, while it runs and for a while afterwards."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -36,6 +37,8 @@ class Task:
         self.context_id = context_id
         self.extended = extended
         self.state = codec.WORKING
+        #: Since when its status is what it is.
+        self.since = datetime.now(UTC)
         self.stop = Stop()
         self._message: dict[str, Any] | None = None
         self._artifacts: list[dict[str, Any]] = []
@@ -47,11 +50,12 @@ class Task:
         """Goes on with another turn, after a question."""
         self.extended = extended
         self.state, self._message, self.stop = codec.WORKING, None, Stop()
+        self.since = datetime.now(UTC)
         self._events = []
 
     def cancel(self) -> None:
         """Ends the task; its turn, if one is running, is stopped."""
-        self.state = codec.CANCELED
+        self.state, self.since = codec.CANCELED, datetime.now(UTC)
         self.stop.request()
 
     # --- what is told --------------------------------------------------------------------------
@@ -94,15 +98,15 @@ class Task:
     # --- status --------------------------------------------------------------------------------
 
     def _status(self) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        status: dict[str, Any] = {"state": self.state, "timestamp": now}
+        since = self.since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        status: dict[str, Any] = {"state": self.state, "timestamp": since}
         if self._message is not None:
             status["message"] = self._message
         return status
 
     def _enter(self, event: TurnEvent) -> None:
         """Takes over the state and the message that the event brings."""
-        self._message = None
+        self._message, self.since = None, datetime.now(UTC)
         match event:
             case Done():
                 self.state = codec.COMPLETED
@@ -110,7 +114,7 @@ class Task:
                 self._say(event.text)
             case InputRequired():
                 self.state = codec.INPUT_REQUIRED
-                self._tell(event.message)
+                self._tell(event.message, codec.approval_parts(event.context))
             case Handover():
                 self.state = codec.REJECTED
                 self._say(event.reason or f"handed over to {event.to or event.capability}")
@@ -121,10 +125,11 @@ class Task:
     def _say(self, text: str) -> None:
         self._tell(Message(role="assistant", content=text))
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message, more: Sequence[dict[str, Any]] = ()) -> None:
         self._messages += 1
         name = f"{self.id}-{self._messages}"
         self._message = codec.agent_message(message, name, self.id, self.context_id)
+        self._message["parts"] += more
 
     # --- artifacts -----------------------------------------------------------------------------
 
@@ -177,6 +182,10 @@ class Tasks:
             )
         task.resume(extended=extended)
         return task
+
+    def of(self, scope: str) -> list[Task]:
+        """All tasks of the scope."""
+        return [task for (whose, _), task in self._tasks.items() if whose == scope]
 
     def get(self, scope: str, task_id: str) -> Task:
         """The task, or `TaskNotFound`."""

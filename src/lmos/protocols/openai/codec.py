@@ -14,7 +14,6 @@ from lmos.model import (
     Message,
     Model,
     Started,
-    Terminal,
     Turn,
     TurnEvent,
     Usage,
@@ -106,35 +105,27 @@ def read_request(data: Any) -> ChatRequest:
     return request
 
 
-def turn_of(
-    request: ChatRequest,
-    *,
-    conversation_id: str,
-    turn_id: str,
-    subset: str,
-    trace: Mapping[str, str],
-) -> Turn:
+def turn_of(request: ChatRequest, *, conversation_id: str, turn_id: str) -> Turn:
     """The turn that the last message begins; the messages before it are its history."""
-    messages = tuple(_message(message) for message in request.messages)
+    messages = tuple(message_of(message, message.content) for message in request.messages)
     limits.check_messages(messages)
     return Turn(
-        subset=subset,
         conversation_id=conversation_id,
         turn_id=turn_id,
         user=User(id=request.user or request.safety_identifier or ""),
         messages=messages,
-        trace=trace,
     )
 
 
-def _message(message: ChatMessage) -> Message:
-    if message.content is None or isinstance(message.content, str):
-        return Message(role=message.role, content=message.content or "")
-    texts = [part.text or part.refusal or "" for part in message.content]
+def message_of(message: ChatMessage, content: str | tuple[ContentPart, ...] | None) -> Message:
+    """The message with the content: text, or parts of text and what is not text."""
+    if content is None or isinstance(content, str):
+        return Message(role=message.role, content=content or "")
+    texts = [part.text or part.refusal or "" for part in content]
     return Message(
         role=message.role,
         content="\n".join(text for text in texts if text),
-        binary_data=tuple(_binary(part) for part in message.content if _is_binary(part)),
+        binary_data=tuple(_binary(part) for part in content if _is_binary(part)),
     )
 
 
@@ -210,16 +201,14 @@ def extras(outcome: Outcome, turn: Turn) -> dict[str, Any]:
     }
     if outcome.decision is not None:
         found["decision"] = outcome.decision.wire()
-    return (
-        found
-        | _ending(outcome.terminal)
-        | ({"context": outcome.context} if outcome.context else {})
-    )
+    return found | ({"context": outcome.context} if outcome.context else {}) | _ending(outcome)
 
 
-def _ending(terminal: Terminal | None) -> dict[str, Any]:
+def _ending(outcome: Outcome) -> dict[str, Any]:
+    terminal = outcome.terminal
     if isinstance(terminal, InputRequired):
-        return {"input_required": True}
+        context = {**outcome.context, **terminal.context}
+        return {"input_required": True} | ({"context": context} if context else {})
     if isinstance(terminal, Handover):
         return {"handover": terminal.model_dump(exclude={"type"})}
     return {}
