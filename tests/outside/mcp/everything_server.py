@@ -6,6 +6,7 @@
 import asyncio
 import base64
 import json
+import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -281,7 +282,8 @@ def main(port: int) -> None:
             yield
 
     app = Starlette(routes=face.routes(), lifespan=lifespan)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    listener = socket.create_server(("127.0.0.1", port))  # before anybody hears that it is ready
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Who may come to `/mcp`: no page of somebody else's in a browser, and nobody without a token
-where tokens are asked for.
+"""Who may come to `/mcp`: no page of somebody else's in a browser, nobody without a token where
+tokens are asked for, and nobody with too much.
 """
 
 import inspect
@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmos.model import User, errors
 from lmos.protocols import http
@@ -19,6 +20,8 @@ Authenticate = Callable[[str], User | Awaitable[User | None] | None]
 #: Where the user is in the scope of a request that was let in.
 USER = "lmos.user"
 ANY = "*"
+#: Bytes of a request.
+BODY_LIMIT = 4 * http.BODY_LIMIT
 
 
 class Guard:
@@ -46,18 +49,20 @@ class Guard:
         self._challenge = challenge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or answers with 401 or 403."""
+        """Passes the request on, or answers with 401, 403 or 413."""
         headers = Headers(scope=scope)
         try:
             self._check_origin(headers, scope)
             user = await self._user(headers)
+            body = await http.read_body(Request(scope, receive), BODY_LIMIT)
         except errors.LmosError as error:
             response = http.problem_response(error, scope["path"])
             if isinstance(error, errors.Unauthenticated):
                 response.headers["www-authenticate"] = self._challenge(scope)
             await response(scope, receive, send)
             return
-        await self._app({**scope, **_identity(user, headers)}, receive, send)
+        scope = {**scope, **_identity(user, headers)}
+        await self._app(scope, _replayed(body, receive), send)
 
     def _check_origin(self, headers: Headers, scope: Scope) -> None:
         local = is_loopback((scope.get("server") or ("",))[0])
@@ -86,6 +91,20 @@ class Guard:
         if user is None:
             raise errors.Unauthenticated("the bearer token is not valid here")
         return user
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body once more, then whatever comes: that the client leaves."""
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
 
 
 def bearer(headers: Headers) -> str:

@@ -105,27 +105,30 @@ class Handlers:
         self._register()
 
     def _register(self) -> None:
-        paged = types.PaginatedRequestParams
-        self._on("tools/list", paged, self._tools)
-        self._on("tools/call", types.CallToolRequestParams, self._call)
-        self._on("prompts/list", paged, self._prompts)
-        self._on("prompts/get", types.GetPromptRequestParams, self._prompt)
-        self._on("resources/list", paged, self._resources)
-        self._on("resources/templates/list", paged, self._templates)
-        self._on("resources/read", types.ReadResourceRequestParams, self._read)
-        self._on("resources/subscribe", types.SubscribeRequestParams, self._watch)
-        self._on("resources/unsubscribe", types.UnsubscribeRequestParams, self._unwatch)
-        self._on("logging/setLevel", types.SetLevelRequestParams, self._set_level)
+        t, paged = types, types.PaginatedRequestParams
+        self._on("tools/list", paged, t.ListToolsResult, self._tools)
+        self._on("tools/call", t.CallToolRequestParams, t.CallToolResult, self._call)
+        self._on("prompts/list", paged, t.ListPromptsResult, self._prompts)
+        self._on("prompts/get", t.GetPromptRequestParams, t.GetPromptResult, self._prompt)
+        self._on("resources/list", paged, t.ListResourcesResult, self._resources)
+        self._on("resources/templates/list", paged, t.ListResourceTemplatesResult, self._templates)
+        self._on("resources/read", t.ReadResourceRequestParams, t.ReadResourceResult, self._read)
+        self._on("resources/subscribe", t.SubscribeRequestParams, t.EmptyResult, self._watch)
+        self._on("resources/unsubscribe", t.UnsubscribeRequestParams, t.EmptyResult, self._unwatch)
+        self._on("logging/setLevel", t.SetLevelRequestParams, t.EmptyResult, self._set_level)
         if self._offer().complete:
-            self._on("completion/complete", types.CompleteRequestParams, self._complete)
+            given, result = t.CompleteRequestParams, t.CompleteResult
+            self._on("completion/complete", given, result, self._complete)
         self.server.add_notification_handler(
             "notifications/initialized", types.NotificationParams, self._initialized
         )
 
-    def _on(self, method: str, params: type[BaseModel], handler: Handler) -> None:
-        async def told(ctx: Context, given: Any) -> Data:
+    def _on(
+        self, method: str, params: type[BaseModel], result: type[BaseModel], handler: Handler
+    ) -> None:
+        async def told(ctx: Context, given: Any) -> BaseModel:
             try:
-                return await handler(ctx, given)
+                return result.model_validate(await handler(ctx, given))
             except LmosError as error:
                 raise _refused(error) from None
 

@@ -11,15 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from lmos.model import errors
 from lmos.protocols import http
-from lmos.protocols.mcp.guard import Authenticate, Guard
+from lmos.protocols.mcp.guard import BODY_LIMIT, Authenticate, Guard
 from lmos.protocols.mcp.offer import Offer
 
 if TYPE_CHECKING:
     from lmos.protocols.mcp.handlers import Handlers
 
 PATH = "/mcp"
-#: Bytes of a request.
-BODY_LIMIT = 4 * http.BODY_LIMIT
 #: Sessions open at once, and seconds for which one may be silent.
 SESSIONS, SESSION_TIME = 1000, 1800.0
 #: Milliseconds after which a client that was let go comes back.

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio
 import httpx2
 import mcp_types as types
 from mcp.client import Client
@@ -48,6 +47,8 @@ Told = Callable[[Data], None]
 PAGES, ENTRIES = 100, 10_000
 #: Seconds that opening and closing may take.
 OPENING, CLOSING = 30.0, 10.0
+#: Seconds to wait for the reason of an end, and before listening for changes again.
+ENDING, AGAIN = 1.0, 1.0
 
 
 class Session:
@@ -70,7 +71,7 @@ class Session:
     @property
     def alive(self) -> bool:
         """Whether anything can be asked."""
-        return not self.lost and self._task is not None and not self._task.done()
+        return not (self.lost or self._closing.is_set())
 
     # --- opening and closing ----------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class Session:
         try:
             async with AsyncExitStack() as stack:
                 client = Client(
-                    await self._transport(stack),
+                    _watched(await self._transport(stack), self._closing.set),
                     client_info=types.Implementation(name="lmos", version=__version__),
                     read_timeout_seconds=self._server.timeout,
                     message_handler=self._on_message,
@@ -124,8 +125,9 @@ class Session:
                     await self._closing.wait()
         except Exception as error:
             self._error = error
-            if opened.is_set() and not self._closing.is_set():
-                log.info("the session with %s broke: %s", self._server.who, _first(error))
+            log.info("the session with %s broke: %s", self._server.who, _first(error))
+        finally:
+            self._closing.set()
 
     async def _transport(self, stack: AsyncExitStack) -> Any:
         server = self._server
@@ -177,14 +179,17 @@ class Session:
                 await asyncio.wait([task])
 
     async def _listen(self, client: Client) -> None:
-        try:
-            async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    self._changed()
-        except ListenNotSupportedError:
-            return
-        except (SubscriptionLost, MCPError, TimeoutError) as error:
-            log.debug("%s tells of no changes any more: %s", self._server.who, error)
+        while True:
+            try:
+                async with client.listen(tools_list_changed=True) as changes:
+                    async for _ in changes:
+                        self._changed()
+            except ListenNotSupportedError:
+                return
+            except (SubscriptionLost, MCPError, TimeoutError) as error:
+                log.debug("%s tells of no changes for now: %s", self._server.who, error)
+            self._changed()
+            await asyncio.sleep(AGAIN)
 
     async def _elicit(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         elicit = self._server.elicit
@@ -274,7 +279,14 @@ class Session:
         try:
             return await asking
         except (MCPError, ValidationError, RuntimeError, httpx2.HTTPError) as error:
-            raise self._failure(error) from None
+            raise self._failure(await self._cause(error)) from None
+
+    async def _cause(self, error: Exception) -> BaseException:
+        """Why a connection was closed under a call: the task that keeps it hears that last."""
+        if isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED and self._task:
+            await asyncio.wait([self._task], timeout=ENDING)
+            return self._error or error
+        return error
 
     def _failure(self, error: BaseException | None) -> LmosError:
         """What went wrong as one of our errors."""
@@ -372,5 +384,46 @@ class _Tokens:
         self._client = client_info
 
 
-#: What leaves a session broken, seen from the transport.
-BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+class _Watched:
+    """What comes in over a transport; tells when nothing will any more. The SDK does not."""
+
+    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+        self._stream = stream
+        self._ended = ended
+
+    @property
+    def last_context(self) -> Any:
+        """The context that the last message was sent in."""
+        return getattr(self._stream, "last_context", None)
+
+    def __aiter__(self) -> "_Watched":
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._stream.__anext__()
+        except BaseException:
+            self._ended()
+            raise
+
+    async def receive(self) -> Any:
+        """The next message."""
+        return await self._stream.receive()
+
+    async def aclose(self) -> None:
+        """Takes no more."""
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> "_Watched":
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> bool | None:
+        found: bool | None = await self._stream.__aexit__(*error)
+        return found
+
+
+@asynccontextmanager
+async def _watched(transport: Any, ended: Callable[[], None]) -> AsyncGenerator[Any, None]:
+    async with transport as (incoming, outgoing):
+        yield _Watched(incoming, ended), outgoing
