@@ -19,7 +19,24 @@ def test_the_agents_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names["billing"].check()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/api.md", "docs/performance.md", "docs/architecture.md", "CONTRIBUTING.md"])  # fmt: skip  # noqa: E501
+def test_the_mcp_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "weather.py").write_text(blocks[0])
+    names: dict[str, object] = {"__name__": "docs"}
+    exec(compile("\n".join(blocks[1:]), "mcp.md", "exec"), names)
+    told = capfd.readouterr().out.splitlines()
+    assert told == [
+        "['ask_weather', 'forecast']",
+        "{'sky': 'clear', 'place': 'Bonn'}",
+        "what will the weather be",
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/mcp.md", "docs/api.md", "docs/performance.md", "docs/architecture.md", "CONTRIBUTING.md"])  # fmt: skip  # noqa: E501
 def test_links_lead_somewhere(page: str) -> None:
     file = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):

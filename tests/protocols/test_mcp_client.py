@@ -242,7 +242,7 @@ async def test_tools_are_listed_once_until_they_change() -> None:
 async def test_a_list_is_believed_for_its_time_only() -> None:
     tools = [ADD]
     async with served(Face(lambda: offer_of(*tools))) as url:
-        connection = Connection(Server.of(url), tools_time=0)
+        connection = Connection(Server.of(url, tools_time=0.0))
         assert len(await connection.tools()) == 1
         tools.append(Slow().tool)
         assert len(await connection.tools()) == 2

@@ -7,6 +7,7 @@ answers turns, so every protocol can serve it. `Context` is what its functions k
 
 from lmos.arc.agent import Agent
 from lmos.arc.context import Context
+from lmos.arc.mcp_tools import mcp, mcp_from_environment
 from lmos.arc.words import Words
 
-__all__ = ["Agent", "Context", "Words"]
+__all__ = ["Agent", "Context", "Words", "mcp", "mcp_from_environment"]

@@ -14,6 +14,7 @@ from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN, Direct, Reply
 from lmos.arc.loop import Spoken, run, system_prompt
 from lmos.arc.running import Told
+from lmos.arc.sources import ToolSource, gathered
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.llm import ModelChoice, embedder, resolve_model
 from lmos.model import (
@@ -69,7 +70,7 @@ class Agent:
         instructions: str = "",
         use_cases: str | Path = "",
         capabilities: Sequence[Capability] = (),
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[Callable[..., Any] | ToolSource] = (),
         deps: Sequence[Any] = (),
         channels: Sequence[str] = CHANNELS,
         tenants: Sequence[str] = (),
@@ -82,6 +83,10 @@ class Agent:
         self.channels = tuple(channels)
         self.tenants = tuple(tenants)
         self.tools: dict[str, Tool] = {}
+        self._sources = [tool for tool in tools if isinstance(tool, ToolSource)]
+        #: Own tools and, once it has started, those of its sources.
+        self._offered = {} if self._sources else self.tools
+        self._knows_tools = not self._sources
         self._capabilities = tuple(capabilities)
         self._instructions: list[Callable[[Context], Any] | str] = []
         if instructions:
@@ -96,7 +101,8 @@ class Agent:
         self._direct: Direct | None = None
         self._choice: ModelChoice | None = None
         for function in tools:
-            self.tool(function)
+            if not isinstance(function, ToolSource):
+                self.tool(function)
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, version={self.version!r})"
@@ -185,12 +191,12 @@ class Agent:
 
     def check(self) -> None:
         """Raises `InvalidInput` with all that is wrong in the definition, by file and line."""
-        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
-        found = [
-            *self._document.diagnostics,
-            *check_tools(self._document, self.tools),
-            *check_replies(self._document, [*self.tools, *parameters, *GIVEN]),
-        ]
+        tools = self._offered
+        parameters = [p.name for tool in tools.values() for p in tool.parameters]
+        found = list(self._document.diagnostics)
+        if self._knows_tools:  # else they show when it has started and every source answers
+            found += check_tools(self._document, tools)
+            found += check_replies(self._document, [*tools, *parameters, *GIVEN])
         if found:
             where = self._source or "use_cases"
             raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
@@ -204,6 +210,7 @@ class Agent:
 
     async def start(self) -> None:
         """Checks the definition and loads what answering needs."""
+        await self._gather_tools()
         self.check()
         if self.model.direct:
             await self._in_direct().load()
@@ -242,6 +249,7 @@ class Agent:
     async def _events(
         self, ctx: Context, reply: Reply, spoken: Spoken
     ) -> AsyncGenerator[TurnEvent, None]:
+        await self._gather_tools()
         model = self.model.model
         if model is None:
             async for event in self._in_direct().respond(ctx, reply):
@@ -249,7 +257,7 @@ class Agent:
             return
         told = [await _called(i, ctx) if callable(i) else i for i in self._instructions]
         prompt = system_prompt(self.description, told, self.use_cases, ctx)
-        async with aclosing(run(model, ctx, prompt, self.tools, spoken)) as events:
+        async with aclosing(run(model, ctx, prompt, dict(self._offered), spoken)) as events:
             async for event in events:
                 yield event
 
@@ -284,9 +292,16 @@ class Agent:
 
     # --- inside -----------------------------------------------------------------------------------
 
+    async def _gather_tools(self) -> None:
+        """Takes in the tools that its sources have now."""
+        if self._sources:
+            found, self._knows_tools = await gathered(self.tools, self._sources)
+            self._offered.clear()
+            self._offered.update(found)
+
     def _in_direct(self) -> Direct:
         if self._direct is None:
-            self._direct = Direct(self.name, self.use_cases, self.tools, embedder())
+            self._direct = Direct(self.name, self.use_cases, self._offered, embedder())
         return self._direct
 
     def _kept(self) -> State:

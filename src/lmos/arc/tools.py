@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -59,6 +59,7 @@ class Tool:
         except ValidationError as error:
             raise errors.InvalidInput(f"{self.name}: {_brief(error)}") from None
         given = {p.name: getattr(checked, f"p{i}") for i, p in enumerate(self.parameters)}
+        given |= checked.model_extra or {}
         leading = (ctx,) if self.takes_context else ()
         try:
             async with asyncio.timeout(self.timeout) as time:
@@ -76,6 +77,10 @@ class Tool:
         except ValidationError as error:
             return {str(e["loc"][0]): e["msg"] for e in error.errors() if e["type"] != "missing"}
         return {}
+
+    def named(self, name: str) -> "Tool":
+        """The same tool under another name."""
+        return replace(self, name=name)
 
     async def _run(self, *leading: Any, **given: Any) -> Any:
         """The result; what is not async runs in a thread."""

@@ -25,6 +25,10 @@ def _connected(url: str, protocol: str) -> Responder:
             from lmos.protocols import lmos
 
             return lmos.responder(url)
+        case "mcp":
+            from lmos.protocols import mcp
+
+            return mcp.responder(url)
     raise errors.AgentFailed(
-        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, openai and lmos"
+        f"the agent at {url} speaks {protocol!r}; this runtime speaks a2a, openai, lmos and mcp"
     )

@@ -20,8 +20,6 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 #: Seconds after which an unused session is closed.
 IDLE = 300.0
-#: Seconds for which the list of tools is believed, unless the server says sooner that it changed.
-TOOLS_TIME = 60.0
 
 
 class Connection:
@@ -33,11 +31,9 @@ class Connection:
     `DeadlineExceeded` when it takes too long, `AgentFailed` and `InvalidInput` for what it refuses.
     """
 
-    def __init__(
-        self, server: Server, *, idle: float = IDLE, tools_time: float = TOOLS_TIME
-    ) -> None:
+    def __init__(self, server: Server, *, idle: float = IDLE) -> None:
         self.server = server
-        self._idle, self._tools_time = idle, tools_time
+        self._idle = idle
         self._session: Session | None = None
         self._opening = asyncio.Lock()
         self._listing = asyncio.Lock()
@@ -53,10 +49,10 @@ class Connection:
     # --- what the server has ----------------------------------------------------------------------
 
     async def tools(self) -> tuple[RemoteTool, ...]:
-        """Its tools, remembered until they change, for `tools_time` seconds at most."""
+        """Its tools, remembered until they change, for `server.tools_time` seconds at most."""
         async with self._listing:
             now = asyncio.get_running_loop().time()
-            if self._tools is None or now - self._tools_at > self._tools_time:
+            if self._tools is None or now - self._tools_at > self.server.tools_time:
                 self._tools_at = now
                 self._tools = None
                 found = await self._with(lambda session: session.listed("tools"))

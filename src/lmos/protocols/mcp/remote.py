@@ -15,6 +15,8 @@ Sample = Callable[[str, str, int], Awaitable[str]]
 
 #: Seconds that a call may take.
 TIMEOUT = 30.0
+#: Seconds for which the list of tools is believed, unless the server says sooner that it changed.
+TOOLS_TIME = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Server:
     `url` is that of a streamable HTTP endpoint, or of an event stream of the older transport when
     `transport` is `sse` or it ends in `/sse`. `command` starts a process instead, with `env` beside
     the few harmless variables that are passed on. `auth` is a bearer token, `ClientCredentials`, or
-    an `httpx2.Auth` such as the SDK's OAuth providers. `timeout` is in seconds, for each call.
+    an `httpx2.Auth` such as the SDK's OAuth providers. `timeout` is in seconds, for each call;
+    `tools_time` is for how many of them the list of tools is believed.
     `elicit` and `sample` answer what the server asks back; without them it is told that nobody
     does.
     """
@@ -47,6 +50,7 @@ class Server:
     auth: Any = field(default=None, repr=False)
     transport: Transport = "http"
     timeout: float = TIMEOUT
+    tools_time: float = TOOLS_TIME
     elicit: Elicit | None = None
     sample: Sample | None = None
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import httpx2
@@ -27,7 +28,6 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 
-from lmos import __version__
 from lmos.model.errors import (
     AgentFailed,
     AgentUnavailable,
@@ -112,7 +112,7 @@ class Session:
             async with AsyncExitStack() as stack:
                 client = Client(
                     _watched(await self._transport(stack), self._closing.set),
-                    client_info=types.Implementation(name="lmos", version=__version__),
+                    client_info=types.Implementation(name="lmos", version=version("lmos")),
                     read_timeout_seconds=self._server.timeout,
                     message_handler=self._on_message,
                     elicitation_callback=self._elicit if self._server.elicit else None,
