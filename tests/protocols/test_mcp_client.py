@@ -187,6 +187,29 @@ def test_nothing_secret_is_shown() -> None:
     assert "secret" not in repr(Server.of("http://h/mcp", headers={"x": "secret"}, auth="secret"))
 
 
+@pytest.mark.parametrize("how", ["end", "interrupt", "longline"])
+async def test_a_server_on_standard_streams_ends_when_it_is_told(how: str) -> None:
+    ping = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
+    pipe = asyncio.subprocess.PIPE
+    started = await asyncio.create_subprocess_exec(
+        *COMMAND, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert started.stdin is not None
+    assert started.stdout is not None
+    started.stdin.write(b"garbage\n" + ping)
+    assert b'"result":{}' in await started.stdout.readline()
+    match how:
+        case "end":
+            started.stdin.close()
+        case "interrupt":
+            started.send_signal(signal.SIGINT)
+        case "longline":
+            started.stdin.write(b"x" * 5_000_000)
+    async with asyncio.timeout(10):
+        await started.wait()
+    started._transport.close()  # type: ignore[attr-defined]
+
+
 # --- the pool -------------------------------------------------------------------------------------
 
 

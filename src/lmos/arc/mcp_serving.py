@@ -4,9 +4,11 @@ Use cases are prompts, so that a person can pick one to begin with. A tool that 
 approval is not offered by itself: the agent asks for it.
 """
 
+import asyncio
+import signal
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,11 +30,15 @@ def face(*agents: "Agent", **options: Any) -> mcp.Face:
 
 
 def stdio(*agents: "Agent") -> None:
-    """Serves the agents on standard streams until the input ends."""
-    loop.run(_stdio(agents))
+    """Serves the agents on standard streams until the input ends, SIGINT or SIGTERM."""
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        loop.run(_stdio(agents))
 
 
 async def _stdio(agents: "tuple[Agent, ...]") -> None:
+    serving = asyncio.current_task()
+    assert serving is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     for agent in agents:
         await agent.start()
     try:

@@ -32,8 +32,8 @@ from pydantic import BaseModel
 
 from lmos.model import User, errors
 from lmos.model.errors import InvalidInput, LmosError, face_of
-from lmos.protocols.mcp import codec
-from lmos.protocols.mcp.guard import USER
+from lmos.protocols.mcp import codec, standard
+from lmos.protocols.mcp.guard import BODY_LIMIT, USER
 from lmos.protocols.mcp.kept import KeptEvents
 from lmos.protocols.mcp.offer import Offer, Result, Tool
 
@@ -152,9 +152,14 @@ class Handlers:
 
     async def stdio(self) -> None:
         """Serves the standard streams until the input ends."""
-        async with stdio_server() as (incoming, outgoing):
-            options = self.server.create_initialization_options()
-            await self.server.run(incoming, outgoing, options)
+        given: Any = standard.lines(BODY_LIMIT) if standard.readable() else None
+        options = self.server.create_initialization_options()
+        try:
+            async with stdio_server(given) as (incoming, outgoing):
+                await self.server.run(incoming, outgoing, options)
+        finally:
+            if given is not None:
+                await given.aclose()
 
     # --- tools ------------------------------------------------------------------------------------
 
