@@ -28,6 +28,7 @@ from mcp.shared.subscriptions import (
     ResourceUpdated,
     ToolsListChanged,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel
 
 from lmos.model import User, errors
@@ -94,6 +95,7 @@ class Handlers:
     def __init__(self, offer: Callable[[], Offer]) -> None:
         self._offer = offer
         self._bus = InMemorySubscriptionBus()
+        self._stateless = False
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         found = offer()
         self.server = _Server(
@@ -140,6 +142,7 @@ class Handlers:
         self, *, stateless: bool, body_limit: int, sessions: int, session_time: float, retry: int
     ) -> StreamableHTTPSessionManager:
         """Serves HTTP; for one run. Where requests come from is checked before it."""
+        self._stateless = stateless
         return _Sessions(
             self.server,
             stateless=stateless,
@@ -225,7 +228,7 @@ class Handlers:
 
     def _client_of(self, ctx: Context) -> _Client:
         """The client whose request it is. Without a session nothing is remembered of it."""
-        key = _session_id(ctx)
+        key = None if self._stateless else _session_id(ctx)
         if key is None:
             return _Client(ctx.session)
         client = self._clients.setdefault(key, _Client(ctx.session))
@@ -417,6 +420,8 @@ def _page(name: str, entries: list[Data], params: types.PaginatedRequestParams |
 
 def _session_id(ctx: Context) -> str | None:
     """What the session is known by; None for a request that stands for itself."""
+    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return None
     if ctx.request is None:
         return "stdio"
     found = ctx.request.headers.get("mcp-session-id")
