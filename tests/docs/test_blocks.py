@@ -56,6 +56,23 @@ def test_the_page_on_adl_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert ran > 15
 
 
+def test_the_mcp_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "weather.py").write_text(found[0])
+    names: dict[str, object] = {"__name__": "docs"}
+    exec(compile("\n".join(found[1:]), "mcp.md", "exec"), names)
+    told = capfd.readouterr().out.splitlines()
+    assert told == [
+        "['ask_weather', 'forecast']",
+        "{'sky': 'clear', 'place': 'Bonn'}",
+        "what will the weather be",
+    ]
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 

@@ -314,3 +314,27 @@ async def test_graphql_and_ag_ui_know_who_asks() -> None:
             assert response.status == 401
         async with http.session().post(f"{url}/graphql", json={"query": "{ __typename }"}) as found:
             assert found.status == 401
+
+
+async def test_agents_and_their_tools_are_served_over_mcp() -> None:
+    from lmos.protocols import connecting, mcp
+
+    keys = Auth(keys=["correct-horse-battery-staple"])
+    agent = talker("talker", "Over MCP.")
+
+    @agent.tool
+    def add(x: int, y: int) -> int:
+        """Adds."""
+        return x + y
+
+    async with served(agent, Settings(auth=keys)) as url:
+        server = mcp.Server(url + "/mcp", headers=(("x-api-key", "correct-horse-battery-staple"),))
+        connection = mcp.connect(server)
+        assert {tool.name for tool in await connection.tools()} == {"ask_talker", "add"}
+        result = await connection.call("ask_talker", {"input": "hello"})
+        assert result.structured is not None
+        assert result.structured["answer"] == "Over MCP."
+        assert (await connection.call("add", {"x": 1, "y": 2})).content[0]
+        with pytest.raises(errors.LmosError):
+            await mcp.connect(mcp.Server(url + "/mcp")).tools()
+        await connecting.disconnect()

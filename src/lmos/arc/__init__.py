@@ -9,6 +9,7 @@ answers turns, so every protocol can serve it. `Context` is what its functions k
 from lmos.arc.agent import Agent
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Datum, Dep
+from lmos.arc.mcp_tools import mcp, mcp_from_environment
 from lmos.arc.memory import Memory, MemorySettings, Remembering
 from lmos.arc.result import Result
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
@@ -38,5 +39,7 @@ __all__ = [
     "Skill",
     "Team",
     "Words",
+    "mcp",
+    "mcp_from_environment",
     "summarised_by",
 ]

@@ -27,6 +27,7 @@ from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
+from lmos.arc.gathering import ToolSource, gathered
 from lmos.arc.memory import MemorySettings
 from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
@@ -37,7 +38,7 @@ from lmos.arc.sources import folder_of_caller, load, load_arc
 from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.arc.turns import AgentTurn
-from lmos.llm import ModelChoice
+from lmos.llm import ModelChoice, ScriptedModel
 from lmos.model import (
     Capability,
     Description,
@@ -107,7 +108,7 @@ class Agent(Generic[In, Out]):
         deps: Sequence[Any] = (),
         channels: Sequence[str] = CHANNELS,
         tenants: Sequence[str] = (),
-        model: "str | Model | Callable[[Context], Any]" = "auto",
+        model: "str | Model | ScriptedModel | Callable[[Context], Any]" = "auto",
         fallback_models: "Sequence[str | Model]" = (),
         settings: "Mapping[str, Any] | Callable[[Context], Any] | None" = None,
         budget: Budget | None = None,
@@ -125,7 +126,12 @@ class Agent(Generic[In, Out]):
         self.channels = tuple(channels)
         self.tenants = tuple(tenants)
         self.features = frozenset(activate_on_features)
+        #: Its own tools; `offered` has those of its sources too.
         self.tools: dict[str, Tool] = {}
+        given = () if callable(tools) else tools
+        self._sources = [tool for tool in given if isinstance(tool, ToolSource)]
+        self.offered: dict[str, Tool] = {} if self._sources else self.tools
+        self._knows_tools = not self._sources
         self.agents = team.by_name(agents)
         self.limit = limit
         self.instructions_given: list[Callable[[Context], Any] | str] = []
@@ -154,8 +160,9 @@ class Agent(Generic[In, Out]):
             tools=tools if callable(tools) else None,
             memory=memory,
         )
-        for tool in () if callable(tools) else tools:
-            self._add(self.made(tool))
+        for tool in given:
+            if not isinstance(tool, ToolSource):
+                self._add(self.made(tool))
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, version={self.version!r})"
@@ -313,10 +320,11 @@ class Agent(Generic[In, Out]):
         document = self._document
         found = [
             *document.errors,
-            *check_tools(document, self.tools),
-            *check_replies(document, self.reply_names),
             *(found for found in check_fences(document) if found.severity == "error"),
         ]
+        if self._knows_tools:  # else they show when it has started and every source answers
+            found += check_tools(document, self.offered)
+            found += check_replies(document, self.reply_names)
         if found:
             raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
 
@@ -330,8 +338,8 @@ class Agent(Generic[In, Out]):
     @property
     def reply_names(self) -> list[str]:
         """What `{{name}}` in replies can be: tools, their parameters, and what is always given."""
-        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
-        return [*self.tools, *parameters, *GIVEN]
+        parameters = [p.name for tool in self.offered.values() for p in tool.parameters]
+        return [*self.offered, *parameters, *GIVEN]
 
     # --- answering --------------------------------------------------------------------------------
 
@@ -348,6 +356,7 @@ class Agent(Generic[In, Out]):
             if self._open is not None:
                 return
             with agent_loaded(self.name):
+                await self.gather()
                 self.check()
                 async with AsyncExitStack() as stack:
                     for thing in self._deps:
@@ -365,6 +374,15 @@ class Agent(Generic[In, Out]):
         if opened:
             await opened.aclose()
         await self.engine.close()
+        for source in self._sources:
+            await source.close()
+
+    async def gather(self) -> None:
+        """Takes in the tools that its sources have now."""
+        if self._sources:
+            found, self._knows_tools = await gathered(self.tools, self._sources)
+            self.offered.clear()
+            self.offered.update(found)
 
     def reload(self) -> bool:
         """Reads the use cases again from their file; whether they have changed. `InvalidInput`

@@ -1,6 +1,6 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
 from lmos.arc.running import valued
 from lmos.arc.tools import Tool
-from lmos.llm import ModelChoice, embedder, resolve_model
+from lmos.llm import ModelChoice, ScriptedModel, embedder, resolve_model
 from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 
@@ -99,12 +99,13 @@ class Engine:
     async def toolbox(self, ctx: Context, extra: Tool | None = None) -> Toolbox:
         """The tools of the turn, with one more where it is given."""
         agent = self._agent
+        await agent.gather()
         if self._tools is not None or extra is not None:
             added = map(agent.made, await valued(self._tools, ctx) or ())
             more = {tool.name: tool for tool in (*added, extra) if tool is not None}
-            return Toolbox({**agent.tools, **more}, agent.output)
-        if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
-            self._toolbox = Toolbox(dict(agent.tools), agent.output)
+            return Toolbox({**agent.offered, **more}, agent.output)
+        if self._toolbox is None or not _same(self._toolbox.tools, agent.offered):
+            self._toolbox = Toolbox(dict(agent.offered), agent.output)
         return self._toolbox
 
     @property
@@ -112,7 +113,7 @@ class Engine:
         """The direct mode of the agent."""
         if self._direct is None:
             agent = self._agent
-            self._direct = Direct(agent.document.use_cases, agent.tools, self.chooser)
+            self._direct = Direct(agent.document.use_cases, agent.offered, self.chooser)
         return self._direct
 
     @property
@@ -228,8 +229,14 @@ class Engine:
         return self._choices[key]
 
 
-def given(model: "Model") -> ModelChoice:
+def _same(some: Mapping[str, Tool], others: Mapping[str, Tool]) -> bool:
+    """Whether the tools are the very same ones."""
+    return len(some) == len(others) and all(some.get(name) is t for name, t in others.items())
+
+
+def given(model: "Model | ScriptedModel") -> ModelChoice:
     """A model object as a choice."""
+    model = model.model if isinstance(model, ScriptedModel) else model
     choice = ModelChoice(model.model_name, "given to the agent")
     choice.__dict__["model"] = model
     return choice

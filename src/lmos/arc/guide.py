@@ -168,7 +168,7 @@ _TOOLS: dict[tuple[str, ...], Tool] = {}
 
 
 def _choosing_tool(ids: tuple[str, ...]) -> Tool:
-    def use_case(ctx: Context, id: str) -> str:
+    async def use_case(ctx: Context, id: str) -> str:
         """Gives the use case to follow."""
         guide: Guide = ctx.local[TOOL]
         return guide.chosen(id)

@@ -263,7 +263,7 @@ class Loop:
 def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:
     """A call of the model's; arguments that are no JSON object go back to it as an error."""
     try:
-        arguments = part.args_as_dict()
-    except ValueError:
+        arguments = part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
         return Wanted(None, part.tool_name, {}, part.tool_call_id, error="arguments are no JSON")
     return Wanted(tools.get(part.tool_name), part.tool_name, arguments, part.tool_call_id)

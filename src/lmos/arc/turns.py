@@ -136,6 +136,7 @@ class AgentTurn:
         if models is None:
             reply = self._reply = Reply()
             self._spoken.usage = Usage(model="direct")
+            await agent.gather()
             async with aclosing(agent.engine.direct.respond(ctx, reply)) as events:
                 async for event in events:
                     yield event

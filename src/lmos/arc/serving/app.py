@@ -28,7 +28,7 @@ from lmos.arc.serving import health, mounts
 from lmos.arc.serving.settings import Settings, supervised
 from lmos.model import Description, Responder
 from lmos.model.errors import InvalidInput, NotFound
-from lmos.protocols import a2a, auth, http, openai, origins
+from lmos.protocols import a2a, auth, connecting, http, openai, origins
 from lmos.protocols import lmos as lmos_protocol
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _App:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(http.close_session)
+            stack.push_async_callback(connecting.disconnect)
             for agent in self._agents.values():
                 await agent.start()
                 stack.push_async_callback(agent.stop)

@@ -86,8 +86,16 @@ def _agui(served: Served) -> Mounted:
     return Mounted(agui.routes(several(served.responders, served.default)))
 
 
+def _mcp(served: Served) -> Mounted:
+    """MCP at `/mcp`: every agent as a tool, and their tools."""
+    from lmos.arc.mcp_serving import face
+
+    made = face(*served.agents.values(), responders=served.responders)
+    return Mounted(made.routes(), made.running)
+
+
 #: The protocols, in the order of their routes.
-MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
+MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui), Mount("mcp", _mcp)]
 
 
 def mounted(served: Served) -> list[Mounted]:
