@@ -142,6 +142,15 @@ def test_all_that_is_wrong_is_told_with_its_line(tmp_path: Path) -> None:
         assert any(p.startswith(f"{number}: ") and words in p for p in problems), (number, words)
 
 
+@pytest.mark.parametrize(
+    "front", ["just words", "- a\n- list", "context: words", "tenant: [a, b]", "user: {a: b}"]
+)
+def test_settings_that_are_none_are_told(tmp_path: Path, front: str) -> None:
+    file = written(tmp_path, f"---\n{front}\n---\n### Test: x\n> a\n- says: b\n")
+    with pytest.raises(errors.InvalidInput, match=r"bill\.test\.md:1: "):
+        read(file)
+
+
 @pytest.mark.parametrize("text", ["", "words\n", "---\na: [\n---\n### Test: x\n> a\n- says: b\n"])
 def test_a_file_without_tests_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(errors.InvalidInput):
