@@ -6,7 +6,7 @@ The rooms, from the ground up (imports flow downward only, see docs/architecture
     llm | resolver                                   models behind a spec string; pure decisions
     router | protocols | store | state | manifests   mechanisms, independent of each other
     arc | registry | runtime | controlplane          components, which meet through the seams
-    console, local, cli                              the page, `lmos up`, the commands
+    console, local, testing, cli                     the page, `lmos up`, tests, the commands
 
 What most people need is here: ``from lmos import Agent, Context``. Names are imported on first
 use, so that ``import lmos`` itself costs next to nothing.

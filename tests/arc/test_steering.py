@@ -536,3 +536,29 @@ async def test_use_cases_are_read_again_and_mistakes_leave_the_old_ones(tmp_path
     with pytest.raises(errors.InvalidInput, match=r"cases\.md:5:\d+: there is no tool 'nobody'"):
         agent.reload()
     assert (await agent.run("hello")).text == "Good day."
+
+
+async def test_arguments_that_are_no_json_go_back_to_the_model() -> None:
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+
+    async def speak(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
+        if len(messages) > 2:
+            yield "sorry"
+            return
+        yield {0: DeltaToolCall("look", '{"x": ', tool_call_id="1")}
+
+    agent = Agent(name="a", model=FunctionModel(stream_function=speak))
+    agent.tool(lambda_tool)
+    events = await events_of(agent, "hi")
+    assert [e.error for e in events if isinstance(e, ToolResult)] == ["arguments are no JSON"]
+
+
+def lambda_tool() -> str:
+    """Looks."""
+    return ""
+
+
+async def test_a_scripted_model_is_given_as_it_is() -> None:
+    agent = Agent(name="a", model=ScriptedModel("hello"))
+    assert (await agent.run("hi")).text == "hello"

@@ -316,3 +316,22 @@ def test_tags_are_found_however_the_reply_is_cut(size: int) -> None:
     said = "".join(tags.feed(text[i : i + size]) for i in range(0, len(text), size)) + tags.flush()
     assert said == "Your bill <b>is</b> 5 < 6  now."
     assert (tags.id, tags.step) == ("a_b", "2")
+
+
+async def test_direct_mode_calls_the_tools_of_the_turn() -> None:
+    def get_bill() -> str:
+        """A bill."""
+        return "42 EUR"
+
+    agent = Agent(
+        name="a",
+        model="direct",
+        use_cases=CASES,
+        tools=lambda ctx: [get_bill] if ctx.user.id else [],
+    )
+    known = await agent.run("show me my bill", user="ann")
+    assert known.text == "Your bill is 42 EUR."
+    stranger = await agent.run("show me my bill")
+    assert stranger.text == "I am sorry, that did not work: there is no tool 'get_bill'"
+    assert stranger.context["toolError"] == "get_bill"
+    await agent.stop()

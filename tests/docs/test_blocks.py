@@ -1,9 +1,14 @@
-"""The Python blocks of the documents run as they stand."""
+"""The blocks of the documents run as they stand: Python, and commands over the files they show."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from lmos.cli import lmos
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +24,59 @@ def test_the_agents_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     names["billing"].check()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/agents.md", "docs/api.md", "docs/serving.md", "docs/performance.md", "docs/architecture.md", "CONTRIBUTING.md"])  # fmt: skip  # noqa: E501
+def blocks(file: Path) -> Iterator[tuple[str, str]]:
+    """The language and the text of every fence, those with longer marks around others."""
+    for found in re.finditer(
+        r"^(`{3,})(\w+)\n(.*?)^\1$", file.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        yield found[2], found[3]
+
+
+def commands(block: str) -> Iterator[tuple[list[str], str]]:
+    """The arguments of each `$ lmos ...` and what it prints."""
+    for part in block.split("$ lmos ")[1:]:
+        line, _, output = part.partition("\n")
+        yield shlex.split(line), output
+
+
+def test_the_page_on_adl_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "docs"}
+    ran = 0
+    for language, text in blocks(ROOT / "docs" / "adl.md"):
+        if language == "markdown":
+            name = text.partition("\n")[0].removeprefix("// ")
+            (tmp_path / name).write_text(text)
+        elif language == "python":
+            exec(compile(text, "adl.md", "exec"), names)
+        else:
+            for arguments, expected in commands(text):
+                assert CliRunner().invoke(lmos, arguments).output == expected, arguments
+                ran += 1
+    assert ran > 15
+
+
+def test_the_mcp_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "weather.py").write_text(found[0])
+    names: dict[str, object] = {"__name__": "docs"}
+    exec(compile("\n".join(found[1:]), "mcp.md", "exec"), names)
+    told = capfd.readouterr().out.splitlines()
+    assert told == [
+        "['ask_weather', 'forecast']",
+        "{'sky': 'clear', 'place': 'Bonn'}",
+        "what will the weather be",
+    ]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: str) -> None:
     file = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):

@@ -1,6 +1,6 @@
 """Private values never reach the model; tools and callers see them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -217,6 +217,20 @@ async def test_an_approval_tells_the_values_and_goes_on_with_them() -> None:
     done = await private.run("yes", conversation="c")
     assert (done.text, got) == (f"Paid to {IBAN}.", [IBAN])
     assert nothing_private(script)
+
+
+async def test_summaries_are_made_without_private_values() -> None:
+    seen: list[str] = []
+
+    async def summarise(messages: Sequence[Message]) -> str:
+        seen.extend(message.content for message in messages)
+        return f"[EMAIL_1] stays, {seen[-1]}"
+
+    said = ("[EMAIL_1] wrote", f"I am {MAIL}", f"{IBAN} is yours, {MAIL}")
+    messages = [Message(role="user", content=text) for text in said]
+    summary = await anonymizer().summarising(summarise)(messages)
+    assert seen == ["[EMAIL_1] wrote", "I am [EMAIL_2]", "[IBAN_1] is yours, [EMAIL_2]"]
+    assert summary == f"[EMAIL_1] stays, {IBAN} is yours, {MAIL}"
 
 
 async def test_check_digits_count_unless_mistyped_ones_are_wanted() -> None:

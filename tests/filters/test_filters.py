@@ -14,6 +14,7 @@ from lmos import Agent
 from lmos.arc.filters import (
     Admit,
     ApplyModel,
+    AskOnce,
     AskSentences,
     ForVoice,
     HackingDetector,
@@ -23,6 +24,7 @@ from lmos.arc.filters import (
     Rephraser,
     Replace,
     ReturnUseCaseId,
+    SolutionCompliance,
     StaticResponse,
     UnresolvedDetector,
 )
@@ -288,6 +290,35 @@ async def test_what_is_to_be_asked_is_asked() -> None:
     assert "it does not ask: ASK for the bank account." in sent(script)[1]
     stubborn = agent(ScriptedModel("Pay."), output_filters=[AskSentences()])
     assert (await stubborn.run(PAY)).text == "Pay."
+
+
+async def test_an_answer_far_from_the_solution_is_tried_again() -> None:
+    near = "The amount is 42.50 EUR, due on 1 December. What is your bank account?"
+    script = ScriptedModel("I like trains.", near)
+    answer = await agent(script, output_filters=[SolutionCompliance(0.35)]).run(PAY)
+    assert answer.text == near
+    assert float(answer.context["compliance"]) > 0.35
+    assert "too far from the solution, which is: Tell the amount." in sent(script)[1]
+    stubborn = agent(ScriptedModel("I like trains."), output_filters=[SolutionCompliance()])
+    answer = await stubborn.run(PAY)
+    assert answer.text == "I like trains."
+    assert float(answer.context["compliance"]) < 0.35
+
+
+async def test_what_the_user_has_said_is_not_asked_again() -> None:
+    judge = ScriptedModel(
+        Call("final_answer", {"known": True, "said": "order 7"}),
+        Call("final_answer", {"known": False}),
+    )
+    script = ScriptedModel("Hello!", "Which order?", "Which of its items?")
+    tested = agent(script, output_filters=[AskOnce(model=judge.model)])
+    await tested.run("it is about order 7", conversation="c")
+    assert judge.requests == []
+    assert (await tested.run("it is broken", conversation="c")).text == "Which of its items?"
+    assert "it asks what the user has already said: order 7" in sent(script)[2]
+    failing = agent(ScriptedModel("Hi.", "Which?"), output_filters=[AskOnce(model="direct")])
+    await failing.run("order 7", conversation="c")
+    assert (await failing.run("it is broken", conversation="c")).text == "Which?"
 
 
 async def test_the_use_case_before_the_text() -> None:

@@ -20,6 +20,7 @@ from a2a.types import (
     SubscribeToTaskRequest,
     TaskPushNotificationConfig,
     TaskState,
+    a2a_pb2_grpc,
 )
 from a2a.utils.errors import (
     A2AError,
@@ -215,6 +216,59 @@ async def test_credentials_count_in_every_transport(binding: str) -> None:
         updates = [u async for u in client.send_message(request("x"), context=known)]
     assert text_of(updates) == "ok"
     assert len(knowing.contexts) == 1
+
+
+@everywhere
+async def test_a_caller_with_credentials_lists_its_tasks(binding: str) -> None:
+    settings = Settings(auth=Auth(keys=[KEY]), grpc="127.0.0.1:0")
+    known = ClientCallContext(service_parameters={"Authorization": f"Bearer {KEY}"})
+    async with served(talker(), settings) as url, client_of(url, binding) as client:
+        ids = []
+        for number in range(5):
+            asked = request("hi", context_id=f"c-{number % 2}")
+            updates = [u async for u in client.send_message(asked, context=known)]
+            ids.append(updates[0].task.id)
+        everything = await client.list_tasks(ListTasksRequest(), context=known)
+        some = ListTasksRequest(
+            context_id="c-0",
+            status=TaskState.TASK_STATE_COMPLETED,
+            page_size=2,
+            include_artifacts=True,
+        )
+        first = await client.list_tasks(some, context=known)
+        some.page_token = first.next_page_token
+        second = await client.list_tasks(some, context=known)
+        failed = ListTasksRequest(status=TaskState.TASK_STATE_FAILED)
+        none = await client.list_tasks(failed, context=known)
+        with pytest.raises(A2AError, match="pageToken"):
+            await client.list_tasks(ListTasksRequest(page_token="x"), context=known)
+    assert [task.id for task in everything.tasks] == ids[::-1]
+    assert not everything.tasks[0].artifacts
+    assert [task.id for task in first.tasks] == [ids[4], ids[2]]
+    assert get_artifact_text(first.tasks[0].artifacts[0]) == "Hello there, friend."
+    assert ([task.id for task in second.tasks], second.next_page_token) == ([ids[0]], "")
+    assert (first.total_size, none.total_size) == (3, 0)
+
+
+async def test_a_process_can_take_over_the_port_of_another() -> None:
+    from lmos.protocols.a2a import Service, rpc
+
+    async def told(name: str) -> str:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            sent = request("hi")
+            answer = await a2a_pb2_grpc.A2AServiceStub(channel).SendMessage(sent)
+        return get_artifact_text(answer.task.artifacts[0])
+
+    old, new = (Service(talker(name, f"I am {name}.").respond) for name in ("old", "new"))
+    leaving = asyncio.Event()
+    async with rpc.serving({"a": old}, "127.0.0.1:0", leaving=leaving) as port:
+        assert await told("old") == "I am old."
+        async with rpc.serving({"a": new}, f"127.0.0.1:{port}"):
+            leaving.set()
+            async with asyncio.timeout(5):
+                while await told("new") != "I am new.":
+                    pass
+            assert [await told("new") for _ in range(10)] == ["I am new."] * 10
 
 
 async def test_a_task_is_the_same_in_every_transport() -> None:

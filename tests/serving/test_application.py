@@ -198,6 +198,59 @@ async def test_pages_of_other_origins_may_ask_when_they_are_let() -> None:
         assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.parametrize(
+    ("origin", "cors", "status"),
+    [
+        ("", None, 200),
+        ("http://localhost:3000", None, 200),
+        ("http://127.0.0.1:9", None, 200),
+        ("https://evil.example", None, 403),
+        ("null", None, 403),
+        ("https://shop.example", Cors(origins=("https://shop.example",)), 200),
+        ("https://evil.example", Cors(origins=("https://shop.example",)), 403),
+        ("https://evil.example", Cors(), 200),
+    ],
+)
+async def test_no_page_of_others_asks_an_agent_on_this_machine(
+    origin: str, cors: Cors | None, status: int
+) -> None:
+    headers = {"Origin": origin} if origin else {}
+    async with served(talker(), Settings(cors=cors)) as url:
+        assert (await get(url + "/v1/models", **headers))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "server", "let"),
+    [
+        (
+            "http://evil.example:80",
+            "evil.example:80",
+            "127.0.0.1",
+            False,
+        ),  # a name made to point here
+        ("https://agents.example", "agents.example", "10.0.0.7", True),
+        ("https://evil.example", "agents.example", "10.0.0.7", False),
+        ("http://localhost", "agents.example", "10.0.0.7", False),
+        ("http://[::1]:3000", "[::1]:80", "::1", True),
+    ],
+)
+async def test_where_a_page_may_be_from(origin: str, host: str, server: str, let: bool) -> None:
+    from lmos.protocols.origins import Origins
+
+    sent: list[Any] = []
+
+    async def reached(scope: Any, receive: Any, send: Any) -> None:
+        sent.append("reached")
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("status"))
+
+    given = [(b"origin", origin.encode()), (b"host", host.encode())]
+    scope = {"type": "http", "path": "/", "headers": given, "server": (server, 80)}
+    await Origins(reached)(scope, None, send)  # type: ignore[arg-type]
+    assert sent[0] == ("reached" if let else 403)
+
+
 # --- what others mount ----------------------------------------------------------------------------
 
 
@@ -261,3 +314,27 @@ async def test_graphql_and_ag_ui_know_who_asks() -> None:
             assert response.status == 401
         async with http.session().post(f"{url}/graphql", json={"query": "{ __typename }"}) as found:
             assert found.status == 401
+
+
+async def test_agents_and_their_tools_are_served_over_mcp() -> None:
+    from lmos.protocols import connecting, mcp
+
+    keys = Auth(keys=["correct-horse-battery-staple"])
+    agent = talker("talker", "Over MCP.")
+
+    @agent.tool
+    def add(x: int, y: int) -> int:
+        """Adds."""
+        return x + y
+
+    async with served(agent, Settings(auth=keys)) as url:
+        server = mcp.Server(url + "/mcp", headers=(("x-api-key", "correct-horse-battery-staple"),))
+        connection = mcp.connect(server)
+        assert {tool.name for tool in await connection.tools()} == {"ask_talker", "add"}
+        result = await connection.call("ask_talker", {"input": "hello"})
+        assert result.structured is not None
+        assert result.structured["answer"] == "Over MCP."
+        assert (await connection.call("add", {"x": 1, "y": 2})).content[0]
+        with pytest.raises(errors.LmosError):
+            await mcp.connect(mcp.Server(url + "/mcp")).tools()
+        await connecting.disconnect()

@@ -20,6 +20,8 @@ import pytest
 from lmos.cli.serve import settings
 from lmos.model import errors
 
+pytestmark = pytest.mark.slow
+
 AGENT = """
 import asyncio
 from pathlib import Path

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from lmos.cli import lmos
 from lmos.model import errors
+from lmos.testing import Request, ScriptedModel
 
 ROOT = Path(__file__).parents[2]
 ACME = ROOT / "examples" / "acme"
@@ -89,6 +90,31 @@ def test_reports_are_written_in_the_format_of_their_name(project: Path) -> None:
 def test_output_formats(project: Path) -> None:
     assert adl_test(project, "-o", "html").stdout.startswith("<!doctype html>")
     assert ET.fromstring(adl_test(project, "-o", "junit").stdout)[0].get("failures") == "0"
+
+
+def test_models_can_be_recorded_and_replayed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recording stands in for the models: here one that answered, and one that judged."""
+    file = project / "agents" / "one" / "use_cases.test.md"
+    file.write_text("### Test: greets\n> hello\n- says: Good day\n- judge: It is polite.\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    cassette = project / "models.yaml"
+
+    def answer(request: Request) -> str:
+        judging = "You judge" in request.system
+        return '{"score": 1, "reason": "It is."}' if judging else "Good day!"
+
+    monkeypatch.setattr("lmos.testing.taping.resolve_model", lambda spec: ScriptedModel(answer))
+    arguments = (file, "--model", "openai:tiny", "--judge", "openai:wise", "--cassette", cassette)
+    recorded = adl_test(*arguments)
+    assert recorded.exit_code == 0, recorded.output
+    monkeypatch.setattr("lmos.testing.taping.resolve_model", None)
+    replayed = adl_test(*arguments, "-o", "json")
+    data = json.loads(replayed.stdout)
+    assert (replayed.exit_code, data["model"], data["judge"]) == (0, "tiny", "wise")
+    assert data["tests"][0]["variants"][0]["exchanges"][0]["checks"][1]["found"] == "1.00: It is."
+    assert adl_test(file, "--cassette", cassette).exit_code == 2
 
 
 def test_tests_can_be_chosen(project: Path) -> None:

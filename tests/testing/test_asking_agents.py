@@ -59,6 +59,15 @@ async def test_an_agent_can_be_asked_with_another_model() -> None:
     await ask.stop()
 
 
+async def test_taking_a_use_case_is_no_call_of_a_tool() -> None:
+    scripted = ScriptedModel(
+        Call("use_case", {"id": "view_bill"}), Call("get_bill"), "42.50 it is."
+    )
+    answer = await Asking()(billing(), "how much?", model=scripted)
+    assert (answer.use_case, answer.tools) == ("view_bill", ["get_bill"])
+    assert not answer.called("use_case")
+
+
 async def test_broken_grammar_and_failures_are_raised() -> None:
     async def silent(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         yield Started(agent="silent")

@@ -1,6 +1,7 @@
 """Conversation tests: reading them, marking them, and what a judge has to say."""
 
 import asyncio
+import contextlib
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 from bills import billing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmos import Agent, Context
 from lmos.arc.signals import HandOver
@@ -139,10 +142,43 @@ def test_all_that_is_wrong_is_told_with_its_line(tmp_path: Path) -> None:
         assert any(p.startswith(f"{number}: ") and words in p for p in problems), (number, words)
 
 
+@pytest.mark.parametrize(
+    "front", ["just words", "- a\n- list", "context: words", "tenant: [a, b]", "user: {a: b}"]
+)
+def test_settings_that_are_none_are_told(tmp_path: Path, front: str) -> None:
+    file = written(tmp_path, f"---\n{front}\n---\n### Test: x\n> a\n- says: b\n")
+    with pytest.raises(errors.InvalidInput, match=r"bill\.test\.md:1: "):
+        read(file)
+
+
 @pytest.mark.parametrize("text", ["", "words\n", "---\na: [\n---\n### Test: x\n> a\n- says: b\n"])
 def test_a_file_without_tests_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(errors.InvalidInput):
         read(written(tmp_path, text))
+
+
+LINES = st.sampled_from(
+    [
+        "### Test: a",
+        "# x",
+        "> hi",
+        "> / ho",
+        "- says: a",
+        "- calls: f(x=",
+        "- means (0.5): b",
+        "---",
+    ]
+)
+
+
+@given(st.lists(LINES | st.text(max_size=12), max_size=12))
+def test_any_text_is_read_or_told_what_is_wrong(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.test.md"
+    file.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    with contextlib.suppress(errors.InvalidInput):
+        assert all(test.messages for test in read(file))
 
 
 def test_files_are_found_below_a_folder(tmp_path: Path) -> None:

@@ -143,6 +143,22 @@ async def test_bill(ask, cassette):
 """
 
 
+def test_fixtures_of_a_project_come_before_ours(tmp_path: Path) -> None:
+    test = """
+import pytest
+
+@pytest.fixture
+def ask():
+    return "mine"
+
+@pytest.mark.asyncio
+async def test_it(ask):
+    assert ask == "mine"
+"""
+    code, told = run(tmp_path, test, *SCOPE)
+    assert code == 0, told
+
+
 def test_cassettes_lie_beside_the_test(tmp_path: Path) -> None:
     code, told = run(tmp_path, TAPED.format(count=2))
     assert code == 0, told

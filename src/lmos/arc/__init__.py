@@ -9,12 +9,14 @@ answers turns, so every protocol can serve it. `Context` is what its functions k
 from lmos.arc.agent import Agent
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Datum, Dep
+from lmos.arc.mcp_tools import mcp, mcp_from_environment
 from lmos.arc.memory import Memory, MemorySettings, Remembering
 from lmos.arc.result import Result
 from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
 from lmos.arc.summaries import summarised_by
 from lmos.arc.team import Chain, Remote, Team
 from lmos.arc.words import Words
+from lmos.model import Skill
 
 __all__ = [
     "Agent",
@@ -34,7 +36,10 @@ __all__ = [
     "Result",
     "Retry",
     "Signal",
+    "Skill",
     "Team",
     "Words",
+    "mcp",
+    "mcp_from_environment",
     "summarised_by",
 ]

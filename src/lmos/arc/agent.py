@@ -6,20 +6,30 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 from typing_extensions import TypeVar
 
-from lmos.arc import given, team
-from lmos.arc.adl import Document, UseCase, check_replies, check_tools
+from lmos.arc import arguments, team
+from lmos.arc.adl import (
+    Diagnostic,
+    Document,
+    UseCase,
+    check_fences,
+    check_replies,
+    check_tools,
+)
 from lmos.arc.adl.compat import ArcUseCase
 from lmos.arc.budget import Budget, RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
+from lmos.arc.gathering import ToolSource, gathered
 from lmos.arc.memory import MemorySettings
+from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
 from lmos.arc.result import Result, collected, request_text
@@ -28,12 +38,13 @@ from lmos.arc.sources import folder_of_caller, load, load_arc
 from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.arc.turns import AgentTurn
-from lmos.llm import ModelChoice
+from lmos.llm import ModelChoice, ScriptedModel
 from lmos.model import (
     Capability,
     Description,
     Message,
     Responder,
+    Skill,
     Started,
     State,
     Turn,
@@ -75,7 +86,9 @@ class Agent(Generic[In, Out]):
     hand over to.
 
     `instructions`, `model`, `settings` (pydantic-ai's) and `tools` may be functions of the context,
-    and are asked each turn then. Capabilities come from the use cases unless they are given.
+    and are asked each turn then. Capabilities come from the use cases unless they are given;
+    `skills` are what its card tells people besides. Among several agents one whose
+    `activate_on_features` are all on goes first.
     `InvalidInput` says with file and line what of a definition cannot be used.
     """
 
@@ -89,12 +102,13 @@ class Agent(Generic[In, Out]):
         use_cases: str | Path = "",
         adl: Literal["strict", "arc"] = "strict",
         capabilities: Sequence[Capability] = (),
+        skills: Sequence[Skill] = (),
         tools: "Sequence[Any] | Callable[[Context], Any]" = (),
         agents: Sequence[Answering] = (),
         deps: Sequence[Any] = (),
         channels: Sequence[str] = CHANNELS,
         tenants: Sequence[str] = (),
-        model: "str | Model | Callable[[Context], Any]" = "auto",
+        model: "str | Model | ScriptedModel | Callable[[Context], Any]" = "auto",
         fallback_models: "Sequence[str | Model]" = (),
         settings: "Mapping[str, Any] | Callable[[Context], Any] | None" = None,
         budget: Budget | None = None,
@@ -108,15 +122,20 @@ class Agent(Generic[In, Out]):
     ) -> None:
         if not name:
             raise errors.InvalidInput("an agent has a name; write Agent(name=...)")
-        given.kind("limit", limit, RateLimit, "RateLimit(60, per=60)")
-        given.kind("budget", budget, Budget, "Budget(rounds=10)")
+        arguments.kind("limit", limit, RateLimit, "RateLimit(60, per=60)")
+        arguments.kind("budget", budget, Budget, "Budget(rounds=10)")
         self.name = name
         self.description = description
         self.version = version
-        self.channels = given.several("channels", channels)
-        self.tenants = given.several("tenants", tenants)
-        self.features = frozenset(given.several("activate_on_features", activate_on_features))
+        self.channels = arguments.several("channels", channels)
+        self.tenants = arguments.several("tenants", tenants)
+        self.features = frozenset(arguments.several("activate_on_features", activate_on_features))
+        #: Its own tools; `offered` has those of its sources too.
         self.tools: dict[str, Tool] = {}
+        given = () if callable(tools) else arguments.several("tools", tools)
+        self._sources = [tool for tool in given if isinstance(tool, ToolSource)]
+        self.offered: dict[str, Tool] = {} if self._sources else self.tools
+        self._knows_tools = not self._sources and not callable(tools)
         self.agents = team.by_name(agents)
         self.limit = limit
         self.instructions_given: list[Callable[[Context], Any] | str] = []
@@ -124,15 +143,16 @@ class Agent(Generic[In, Out]):
         self.output_filters: list[Filter] = []
         self.failure_handlers: list[Callable[..., Any]] = []
         self.start_handlers: list[Callable[..., Any]] = []
-        for function in given.several("input_filters", input_filters):
+        for function in arguments.several("input_filters", input_filters):
             self.input_filter(function)
-        for function in given.several("output_filters", output_filters):
+        for function in arguments.several("output_filters", output_filters):
             self.output_filter(function)
         if callable(instructions):
             self.instructions(instructions)
         elif instructions:
             self.instructions_given.append(instructions)
         self._capabilities = tuple(capabilities)
+        self._skills = tuple(skills)
         self._types = (input, output)
         self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
@@ -141,12 +161,12 @@ class Agent(Generic[In, Out]):
             raise errors.InvalidInput(f"adl={adl!r} is no way to read use cases; strict or arc are")
         self._adl = adl
         self._read()
-        self._deps = Dependencies(given.several("deps", deps))
+        self._deps = Dependencies(arguments.several("deps", deps))
         self._open: AsyncExitStack | None = None
         self._starting = asyncio.Lock()
         self.engine = Engine(
             self,
-            models=(model, *given.several("fallback_models", fallback_models)),
+            models=(model, *arguments.several("fallback_models", fallback_models)),
             settings=settings,
             budget=budget or Budget(),
             tools=tools if callable(tools) else None,
@@ -154,9 +174,10 @@ class Agent(Generic[In, Out]):
         )
         if callable(tools):
             role = "what chooses the tools of a turn (for one tool write tools=[...])"
-            given.callable_with(role, tools, "ctx")
-        for tool in () if callable(tools) else given.several("tools", tools):
-            self._add(self.made(tool))
+            arguments.callable_with(role, tools, "ctx")
+        for tool in given:
+            if not isinstance(tool, ToolSource):
+                self._add(self.made(tool))
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, version={self.version!r})"
@@ -189,14 +210,14 @@ class Agent(Generic[In, Out]):
 
     def instructions(self, function: F) -> F:
         """Adds what a language model is told in each turn: a function of the context."""
-        given.callable_with("instructions", function, "ctx")
+        arguments.callable_with("instructions", function, "ctx")
         self.instructions_given.append(function)
         return function
 
     def input_filter(self, function: F) -> F:
         """Adds a function that changes what the user says before anybody reads it."""
         if not hasattr(function, "messages"):
-            given.callable_with("an input filter", function, "ctx", "text")
+            arguments.callable_with("an input filter", function, "ctx", "text")
         self.input_filters.append(function)
         return function
 
@@ -212,7 +233,7 @@ class Agent(Generic[In, Out]):
         """
 
         def add(function: F) -> F:
-            given.callable_with("an output filter", function, "ctx", "text")
+            arguments.callable_with("an output filter", function, "ctx", "text")
             if window:
                 function.window = window  # type: ignore[attr-defined]
             self.output_filters.append(function)
@@ -224,7 +245,7 @@ class Agent(Generic[In, Out]):
         """Adds a function of the context and an error: the text to answer with, or None to leave it
         to the next one, and at last to the caller.
         """
-        given.callable_with("on_fail", function, "ctx", "error")
+        arguments.callable_with("on_fail", function, "ctx", "error")
         self.failure_handlers.append(function)
         return function
 
@@ -232,7 +253,7 @@ class Agent(Generic[In, Out]):
         """Adds a function of the agent that runs when it starts; what it raises keeps the agent
         from starting.
         """
-        given.callable_with("on_start", function, "agent")
+        arguments.callable_with("on_start", function, "agent")
         self.start_handlers.append(function)
         return function
 
@@ -293,6 +314,7 @@ class Agent(Generic[In, Out]):
             supported_tenants=self.tenants,
             supported_channels=self.channels,
             capabilities=self.capabilities,
+            skills=self._skills,
             url=url,
         )
 
@@ -319,18 +341,26 @@ class Agent(Generic[In, Out]):
         document = self._document
         found = [
             *document.errors,
-            *check_tools(document, self.tools),
-            *check_replies(document, self.reply_names),
+            *(found for found in check_fences(document) if found.severity == "error"),
         ]
+        if self._knows_tools:  # else they show when it has started and every source answers
+            found += check_tools(document, self.offered)
+            found += check_replies(document, self.reply_names)
         if found:
-            where = self._source or "use_cases"
-            raise errors.InvalidInput("\n".join(f"{where}:{problem}" for problem in found))
+            raise errors.InvalidInput("\n".join(self._placed(problem) for problem in found))
+
+    def _placed(self, problem: Diagnostic) -> str:
+        """What is wrong, with the path of its file."""
+        if not problem.file:
+            return f"{self._source or 'use_cases'}:{problem}"
+        file = Path(self._source).parent / f"{problem.file}.md"
+        return f"{file}:{replace(problem, file='')}"
 
     @property
     def reply_names(self) -> list[str]:
         """What `{{name}}` in replies can be: tools, their parameters, and what is always given."""
-        parameters = [p.name for tool in self.tools.values() for p in tool.parameters]
-        return [*self.tools, *parameters, *GIVEN]
+        parameters = [p.name for tool in self.offered.values() for p in tool.parameters]
+        return [*self.offered, *parameters, *GIVEN]
 
     # --- answering --------------------------------------------------------------------------------
 
@@ -346,16 +376,18 @@ class Agent(Generic[In, Out]):
         async with self._starting:
             if self._open is not None:
                 return
-            self.check()
-            async with AsyncExitStack() as stack:
-                for thing in self._deps:
-                    if isinstance(thing, AbstractAsyncContextManager):
-                        await stack.enter_async_context(thing)
-                await self.engine.load()
-                stack.push_async_callback(self.engine.close)
-                for function in self.start_handlers:
-                    await _awaited(function(self))
-                self._open = stack.pop_all()
+            with agent_loaded(self.name):
+                await self.gather()
+                self.check()
+                async with AsyncExitStack() as stack:
+                    for thing in self._deps:
+                        if isinstance(thing, AbstractAsyncContextManager):
+                            await stack.enter_async_context(thing)
+                    await self.engine.load()
+                    stack.push_async_callback(self.engine.close)
+                    for function in self.start_handlers:
+                        await _awaited(function(self))
+                    self._open = stack.pop_all()
 
     async def stop(self) -> None:
         """Releases what `start` or answering opened."""
@@ -363,6 +395,15 @@ class Agent(Generic[In, Out]):
         if opened:
             await opened.aclose()
         await self.engine.close()
+        for source in self._sources:
+            await source.close()
+
+    async def gather(self) -> None:
+        """Takes in the tools that its sources have now."""
+        if self._sources:
+            found, self._knows_tools = await gathered(self.tools, self._sources)
+            self.offered.clear()
+            self.offered.update(found)
 
     def reload(self) -> bool:
         """Reads the use cases again from their file; whether they have changed. `InvalidInput`

@@ -7,7 +7,7 @@ and the one before. Whatever holds in the turn (`facts_of`) decides which use ca
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos.arc.adl import Facts, UseCase, present
 from lmos.arc.context import Context
@@ -61,7 +61,9 @@ class Chooser:
             messages=ctx.messages, active_agent=active if active in there else None
         )
         router, table, _ = await self.load()
-        decision = await router.decide(request, table)
+        with ctx.watch.routing() as seen:
+            decision = await router.decide(request, table)
+            seen.told(decision)
         ids = [c.agent for c in decision.candidates if c.agent in there]
         continues = decision.sticky and decision.agent == active
         return Choice(
@@ -97,6 +99,19 @@ def facts_of(ctx: Context, progress: Progress | None = None) -> Facts:
         used=progress.used if progress else None,
         role=ctx.system.get("role", ""),
     )
+
+
+def values_of(ctx: Context) -> dict[str, Any]:
+    """What `{{name}}` and code of a document may use in the turn: what the application says, and
+    who speaks and where.
+    """
+    return {
+        **ctx.system,
+        "user": {"id": ctx.user.id, **ctx.user.profile},
+        "tenant": ctx.tenant,
+        "channel": ctx.channel,
+        "system": dict(ctx.system),
+    }
 
 
 def _sure(decision: Decision, ids: Sequence[str]) -> bool:

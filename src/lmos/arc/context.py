@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
-from lmos.arc.memory import Memory
+from lmos.arc import features
+from lmos.arc.memory import Memory, Remembering
+from lmos.arc.observing.unwatched import UNWATCHED, Unwatched
 from lmos.model import (
     AnonymizationEntity,
     Message,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from lmos.arc.signals import Retry
 
 D = TypeVar("D")
+V = TypeVar("V", bool, str, int, float)
 
 
 class _Injected:
@@ -101,7 +104,7 @@ class Context:
     ) -> None:
         self.turn = turn
         self.agent = agent
-        self.memory = Memory(state, turn, agent)
+        self.memory = Memory(state, turn, agent, observe=self._remembered)
         #: Goes to the caller with the answer.
         self.output: dict[str, str] = {}
         #: Anything that functions of the agent want to tell each other within the turn.
@@ -112,6 +115,8 @@ class Context:
         self.entities: list[AnonymizationEntity] = list(turn.anonymization_entities)
         #: Hides private values from the model, where a filter has set it.
         self.disguise: Disguise | None = None
+        #: Is told what the agent does, for spans and events.
+        self.watch: Unwatched = UNWATCHED
         #: The calls of tools so far.
         self.calls: list[Wanted] = []
         #: The use case that is followed, once it is known.
@@ -195,9 +200,19 @@ class Context:
         """Whether a language model answers the turn; none does in direct mode."""
         return self._services is not None and await self._services.has_model(self)
 
+    async def feature(self, name: str, default: V) -> V:
+        """The value of a feature that OpenFeature, or the application, switches; of the type of its
+        default.
+        """
+        return await features.value(self.turn, self.agent, name, default)
+
     def mask_ibans(self, text: str) -> str:
         """The text with the middle of every IBAN replaced by dots."""
         return _IBAN.sub(r"\1 **** \2", text)
+
+    def _remembered(self, what: Remembering) -> None:
+        if self.watch.on:
+            self.watch.remembered(what)
 
     @property
     def _service(self) -> Services:

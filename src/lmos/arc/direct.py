@@ -30,7 +30,7 @@ from lmos.arc.adl import (
     solution_of,
 )
 from lmos.arc.adl.runners import run_fence
-from lmos.arc.choosing import Choice, Chooser, facts_of
+from lmos.arc.choosing import Choice, Chooser, facts_of, values_of
 from lmos.arc.context import Context
 from lmos.arc.progress import (
     Asked,
@@ -133,8 +133,12 @@ class Direct:
         return found
 
     def call(self, name: str, known: Mapping[str, Any]) -> Wanted | Parameter:
-        """The call of a tool with what is known, or the parameter that has to be asked for."""
-        tool = self._tools[name]
+        """The call of a tool with what is known, or the parameter that has to be asked for. Where
+        there is no such tool in this turn the call will say so.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            return Wanted(None, name, {})
         arguments = {}
         for parameter in tool.parameters:
             if parameter.name in known:
@@ -224,6 +228,7 @@ class _DirectTurn:
         """Whether the message takes one of the options that were offered."""
         offered = [p for p in self._held(current) if isinstance(p, Option)]
         option = await self._direct.option(offered, self._ctx.text)
+        self._ctx.watch.took(current.id, option, offered)
         if option is None or option.command == options.RESET:
             return False
         if option.reference and self._direct.case(option.reference, self._facts):
@@ -322,8 +327,7 @@ class _DirectTurn:
                 self.journey.go(Asked(what=f"{name}.{call.name}"))
                 self._reply.text, self._reply.question = _question(call), True
                 return
-            assert call.tool is not None
-            if call.tool.sensitive and name != self._approved:
+            if call.tool is not None and call.tool.sensitive and name != self._approved:
                 self.journey.go(Asked(what=_APPROVE + name))
                 self._reply.text, self._reply.question = approval.question([call]), True
                 self._reply.context |= approval.context_of([call])
@@ -341,13 +345,7 @@ def _said(held: Sequence[Held], results: Mapping[str, Any], ctx: Context, case: 
     """The quoted lines filled, with what code fences give; without any the results, or the text
     itself.
     """
-    known = {
-        **results,
-        "user": {"id": ctx.user.id, **ctx.user.profile},
-        "tenant": ctx.tenant,
-        "channel": ctx.channel,
-        "system": dict(ctx.system),
-    }
+    known = {**values_of(ctx), **results}
     pieces = [piece for part in held if (piece := _piece(part, known, case))]
     if pieces:
         return "\n".join(pieces)

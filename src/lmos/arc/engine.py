@@ -1,24 +1,24 @@
 """What an agent needs to answer turns, made when first used: models, tools, memory, others."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
+from lmos.arc.arguments import tools_of
 from lmos.arc.asking import Models
 from lmos.arc.budget import Budget
 from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
-from lmos.arc.given import tools_of
 from lmos.arc.loop import Loop, Toolbox
 from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
 from lmos.arc.running import valued
 from lmos.arc.tools import Tool
-from lmos.llm import ModelChoice, embedder, resolve_model
+from lmos.llm import ModelChoice, ScriptedModel, embedder, resolve_model
 from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 
@@ -103,12 +103,13 @@ class Engine:
     async def toolbox(self, ctx: Context, extra: Tool | None = None) -> Toolbox:
         """The tools of the turn, with one more where it is given."""
         agent = self._agent
+        await agent.gather()
         if self._tools is not None or extra is not None:
             added = map(agent.made, tools_of(await valued(self._tools, ctx)))
             more = {tool.name: tool for tool in (*added, extra) if tool is not None}
-            return Toolbox({**agent.tools, **more}, agent.output)
-        if self._toolbox is None or len(self._toolbox.tools) != len(agent.tools):
-            self._toolbox = Toolbox(dict(agent.tools), agent.output)
+            return Toolbox({**agent.offered, **more}, agent.output)
+        if self._toolbox is None or not _same(self._toolbox.tools, agent.offered):
+            self._toolbox = Toolbox(dict(agent.offered), agent.output)
         return self._toolbox
 
     @property
@@ -116,8 +117,16 @@ class Engine:
         """The direct mode of the agent."""
         if self._direct is None:
             agent = self._agent
-            self._direct = Direct(agent.document.use_cases, agent.tools, self.chooser)
+            self._direct = Direct(agent.document.use_cases, agent.offered, self.chooser)
         return self._direct
+
+    async def direct_in(self, ctx: Context) -> Direct:
+        """The direct mode of a turn, with the tools that it has."""
+        await self._agent.gather()
+        if self._tools is None:
+            return self.direct
+        tools = (await self.toolbox(ctx)).tools
+        return Direct(self._agent.document.use_cases, tools, self.chooser)
 
     @property
     def chooser(self) -> Chooser:
@@ -168,7 +177,7 @@ class Engine:
             state=self.state,
             emit=lambda event: None,
         )
-        aside.entities, aside.disguise = ctx.entities, ctx.disguise
+        aside.entities, aside.disguise, aside.watch = ctx.entities, ctx.disguise, ctx.watch
         loop = Loop(models, aside, Toolbox({}, Output(output) if output else None))
         async with aclosing(loop.run(system)) as events:
             async for _ in events:
@@ -185,6 +194,7 @@ class Engine:
                 f"{self._agent.name} may not call {agent!r}; its agents: {there}"
             )
         turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
+        turn = ctx.watch.continued(turn)
         answer, usage = await team.asked(found, turn, self._agent.name)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
@@ -237,8 +247,14 @@ class Engine:
         return self._choices[key]
 
 
-def given(model: "Model") -> ModelChoice:
+def _same(some: Mapping[str, Tool], others: Mapping[str, Tool]) -> bool:
+    """Whether the tools are the very same ones."""
+    return len(some) == len(others) and all(some.get(name) is t for name, t in others.items())
+
+
+def given(model: "Model | ScriptedModel") -> ModelChoice:
     """A model object as a choice."""
+    model = model.model if isinstance(model, ScriptedModel) else model
     choice = ModelChoice(model.model_name, "given to the agent")
     choice.__dict__["model"] = model
     return choice

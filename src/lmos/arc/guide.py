@@ -13,11 +13,13 @@ from lmos.arc.adl import (
     UseCase,
     enforced_tools,
     lines_that_hold,
+    present,
     rendered,
     rendered_role,
     solution_of,
 )
-from lmos.arc.choosing import Choice, facts_of
+from lmos.arc.adl.ast import references_of
+from lmos.arc.choosing import Choice, facts_of, values_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.progress import Chose, Journey, Solved, Stepped
 from lmos.arc.steps import at_step, steps_of
@@ -69,7 +71,10 @@ class Guide:
 
     def prompt(self) -> str:
         """What the model reads of the use cases."""
-        parts = [rendered_role(self._agent.document.roles, self._facts, self._values), FOLLOW]
+        parts = [
+            rendered_role(self._agent.document.roles, self._facts, values_of(self._ctx)),
+            FOLLOW,
+        ]
         others = [case for case in self._offered if case is not self._current]
         if self._current is None:
             parts += [CHOOSE, _listed(others)]
@@ -129,21 +134,23 @@ class Guide:
         shown = self._shown(case)
         held = shown.section(solution_of(shown, self._facts))
         self._ctx.solution = list(lines_that_hold(held, self._facts))
-        text = rendered([shown], self._facts, self._values)
+        cases = [shown, *self._referred(shown)]
+        text = rendered(cases, self._facts, values_of(self._ctx))
         self._ctx.data.append(Datum(f"use case {case.id}", text))
         return text
 
-    @property
-    def _values(self) -> dict[str, Any]:
-        ctx = self._ctx
-        user = {"id": ctx.user.id, **ctx.user.profile}
-        return {
-            **ctx.system,
-            "user": user,
-            "tenant": ctx.tenant,
-            "channel": ctx.channel,
-            "system": dict(ctx.system),
-        }
+    def _referred(self, case: UseCase) -> list[UseCase]:
+        """The use cases that it refers to, and those that they refer to."""
+        there = {c.id: c for c in present(self._agent.use_cases, self._facts) if c.id != case.id}
+        found: dict[str, UseCase] = {}
+        waiting = [case]
+        while waiting:
+            for part in waiting.pop().parts():
+                for id_ in (reference.rpartition("/")[2] for reference in references_of(part)):
+                    if id_ in there and id_ not in found:
+                        found[id_] = there[id_]
+                        waiting.append(there[id_])
+        return list(found.values())
 
 
 def choosing_tool(ids: tuple[str, ...]) -> Tool:
@@ -161,7 +168,7 @@ _TOOLS: dict[tuple[str, ...], Tool] = {}
 
 
 def _choosing_tool(ids: tuple[str, ...]) -> Tool:
-    def use_case(ctx: Context, id: str) -> str:
+    async def use_case(ctx: Context, id: str) -> str:
         """Gives the use case to follow."""
         guide: Guide = ctx.local[TOOL]
         return guide.chosen(id)

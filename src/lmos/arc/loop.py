@@ -93,6 +93,7 @@ class Loop:
     async def run(self, prompt: str) -> AsyncGenerator[TurnEvent, None]:
         """Asks the model until it answers."""
         self._ctx.data.append(Datum("system prompt", prompt))
+        self._ctx.watch.shown("system prompt", prompt)
         self._history = history_of(self._hidden(prompt), self._messages(self._ctx.messages))
         async with aclosing(self._resumed()) as events:
             async for event in events:
@@ -127,8 +128,19 @@ class Loop:
         return TextDelta(text=text)
 
     def _asked(self) -> "AsyncGenerator[str | ModelResponse, None]":
-        parameters = self._toolbox.parameters
-        return self._models.stream(self._history, parameters, self.spoken.usage)
+        if self._ctx.watch.on:
+            return self._watched()
+        return self._models.stream(self._history, self._toolbox.parameters, self.spoken.usage)
+
+    async def _watched(self) -> "AsyncGenerator[str | ModelResponse, None]":
+        models, history, parameters = self._models, self._history, self._toolbox.parameters
+        with self._ctx.watch.llm(models, history, parameters) as seen:
+            asked = models.stream(history, parameters, self.spoken.usage)
+            async with aclosing(asked) as pieces:
+                async for piece in pieces:
+                    if not isinstance(piece, str):
+                        seen.told(piece)
+                    yield piece
 
     # --- what a disguise hides --------------------------------------------------------------------
 
@@ -251,7 +263,7 @@ class Loop:
 def _wanted(part: Any, tools: Mapping[str, Tool]) -> Wanted:
     """A call of the model's; arguments that are no JSON object go back to it as an error."""
     try:
-        arguments = part.args_as_dict()
-    except ValueError:
+        arguments = part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
         return Wanted(None, part.tool_name, {}, part.tool_call_id, error="arguments are no JSON")
     return Wanted(tools.get(part.tool_name), part.tool_name, arguments, part.tool_call_id)

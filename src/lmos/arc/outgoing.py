@@ -45,7 +45,9 @@ class Outgoing:
     async def end(self) -> list[TextDelta]:
         """What was held back, now that nothing more comes."""
         if self._window is not None:
-            return await self._each(self._window.flush())
+            rest = await self._each(self._window.flush())
+            self._ctx.watch.filtered()
+            return rest
         held, self._held = "".join(self._held), []
         return [self._out(s) for s in sentences(await self._filtered(held))]
 
@@ -55,7 +57,7 @@ class Outgoing:
 
     async def _filtered(self, text: str) -> str:
         for function in self._filters:
-            text = await called(function, self._ctx, text)
+            text = await called(function, self._ctx, text, whole=self._window is None)
         return text
 
     def _out(self, text: str) -> TextDelta:

@@ -107,10 +107,16 @@ async def run_tools(ctx: Context, calls: Sequence[Wanted]) -> AsyncGenerator[Tur
 
 def _result(ctx: Context, call: Wanted) -> ToolResult:
     ctx.data.append(Datum(call.name, call.text))
+    ctx.watch.shown(call.name, call.text)
     return ToolResult(id=call.id, name=call.name, result=call.said, error=call.error)
 
 
 async def _run(ctx: Context, call: Wanted) -> None:
+    with ctx.watch.tool(call):
+        await _outcome(ctx, call)
+
+
+async def _outcome(ctx: Context, call: Wanted) -> None:
     if call.tool is None:
         call.error = call.error or f"there is no tool {call.name!r}"
         return
@@ -133,12 +139,16 @@ def _jsonable(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def called(function: Any, ctx: Context, text: str) -> str:
+async def called(function: Any, ctx: Context, text: str, *, whole: bool = True) -> str:
     """What a filter makes of the text, whether it is a coroutine or not. None keeps it."""
-    result = function(ctx, text)
-    if inspect.isawaitable(result):
-        result = await result
-    return text if result is None else str(result)
+    watched = ctx.watch.filter if whole else ctx.watch.sentence
+    with watched(function, text) as seen:
+        result = function(ctx, text)
+        if inspect.isawaitable(result):
+            result = await result
+        text = text if result is None else str(result)
+        seen.told(text)
+    return text
 
 
 async def valued(given: Any, ctx: Context) -> Any:

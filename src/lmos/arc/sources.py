@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lmos.arc import adl
 from lmos.arc.adl import Document, compat, references
+from lmos.arc.observing.tracing import loading
 from lmos.model import errors
 
 
@@ -45,4 +46,5 @@ def load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
     if isinstance(use_cases, str) and "\n" in use_cases:
         return adl.parse(use_cases), ""
     path = folder / use_cases
-    return adl.load(path).document, str(path)
+    with loading(str(path)):
+        return adl.load(path).document, str(path)

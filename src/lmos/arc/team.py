@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lmos.arc import features
 from lmos.arc.context import Context
 from lmos.arc.result import request_text
 from lmos.arc.tools import Tool, tool_of
@@ -82,8 +83,9 @@ class Remote:
 
 
 class Team:
-    """Agents that hand turns over to each other. The first one answers, later the one that answered
-    last; a handover to a stranger goes on to whoever asked the team.
+    """Agents that hand turns over to each other. The first one answers, or the first whose features
+    are on, later the one that answered last; a handover to a stranger goes on to whoever asked the
+    team.
 
         team = Team("support", [billing, orders])
     """
@@ -100,7 +102,6 @@ class Team:
             raise errors.InvalidInput(f"the team {name} has no agents")
         self.name = name
         self._agents = by_name(agents)
-        self._first = agents[0].name
         self._limit = limit
         self._state = state or MemoryState()
 
@@ -113,7 +114,8 @@ class Team:
         """Answers a turn with events; `turn.agent` chooses one of the team."""
         key = f"{key_of('team', turn)}/{self.name}"
         kept = await self._state.get(key)
-        first = turn.agent or (kept[0] if kept else self._first)
+        first = turn.agent or (kept[0] if kept else "")
+        first = first or (await features.active(list(self._agents.values()), turn)).name
         if first not in self._agents:
             there = ", ".join(self._agents)
             text = f"the team {self.name} has no agent {first!r}; it has {there}"

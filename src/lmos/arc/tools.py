@@ -7,7 +7,7 @@ of type X. Neither is part of what a model sees.
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -71,6 +71,7 @@ class Tool:
         except ValidationError as error:
             raise errors.InvalidInput(f"{self.name}: {_brief(error)}") from None
         given = {p.name: getattr(checked, f"p{i}") for i, p in enumerate(self.parameters)}
+        given |= checked.model_extra or {}
         given |= {name: ctx.deps(type_) for name, type_ in self.injected.items()}
         leading = (ctx,) if self.takes_context else ()
         for wait in (FIRST_WAIT * 2**n for n in range(self.retries)):
@@ -89,6 +90,10 @@ class Tool:
         except ValidationError as error:
             return {str(e["loc"][0]): e["msg"] for e in error.errors() if e["type"] != "missing"}
         return {}
+
+    def named(self, name: str) -> "Tool":
+        """The same tool under another name."""
+        return replace(self, name=name)
 
     async def _timed(self, leading: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
         try:

@@ -14,6 +14,8 @@ from lmos.arc.context import Context
 from lmos.arc.direct import Reply
 from lmos.arc.guide import Guide
 from lmos.arc.loop import Loop, Spoken
+from lmos.arc.observing.events import ONGOING, RESOLVED
+from lmos.arc.observing.watch import watch_of
 from lmos.arc.outgoing import Outgoing
 from lmos.arc.output import Misfit, Output
 from lmos.arc.prompt import system_prompt
@@ -53,28 +55,30 @@ class AgentTurn:
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """The turn, run until it ends one way or another."""
         ctx = self._ctx
-        self._past = await self._history.past(ctx.turn)
-        ctx.turn = self._past.before(ctx.turn)
-        asked = ctx.turn
-        while True:
-            signal: Signal
-            try:
-                async with aclosing(self._answered()) as events:
-                    async for event in events:
+        ctx.watch = watch_of(ctx)
+        with ctx.watch.agent(self._agent):
+            self._past = await self._history.past(ctx.turn)
+            ctx.turn = ctx.watch.continued(self._past.before(ctx.turn))
+            asked = ctx.turn
+            while True:
+                signal: Signal
+                try:
+                    async with aclosing(self._answered()) as events:
+                        async for event in events:
+                            yield event
+                    async for event in self._ended():
                         yield event
-                async for event in self._ended():
-                    yield event
-                return
-            except Signal as raised:
-                signal = raised
-            except Exception as error:
-                signal = await self._failed(error)
-            if not isinstance(signal, Retry):
-                async for event in self._steered(signal):
-                    yield event
-                return
-            self._again(signal)
-            ctx.turn = asked
+                    return
+                except Signal as raised:
+                    signal = raised
+                except Exception as error:
+                    signal = await self._failed(error)
+                if not isinstance(signal, Retry):
+                    async for event in self._steered(signal):
+                        yield event
+                    return
+                self._again(signal)
+                ctx.turn = asked
 
     # --- the way there ----------------------------------------------------------------------------
 
@@ -85,23 +89,28 @@ class AgentTurn:
             ctx.input = _read(agent.input, ctx.text)
         if agent.limit is not None and ctx.retry is None:
             await self._placed()
-        await self._filter_input()
+        with ctx.watch.stage("filter input"):
+            await self._filter_input()
         self._out = Outgoing(ctx, agent.output_filters)
-        async with aclosing(self._spoken_by_agent()) as events:
-            async for event in events:
-                if not isinstance(event, TextDelta):
-                    yield event
-                    continue
-                for delta in await self._out.take(event.text):
-                    yield delta
-        for delta in await self._out.end():
+        with ctx.watch.stage("generate response"):
+            async with aclosing(self._spoken_by_agent()) as events:
+                async for event in events:
+                    if not isinstance(event, TextDelta):
+                        yield event
+                        continue
+                    for delta in await self._out.take(event.text):
+                        yield delta
+        with ctx.watch.stage("filter output"):
+            rest = await self._out.end()
+        for delta in rest:
             yield delta
 
     async def _placed(self) -> None:
         limit = self._agent.limit
         assert limit is not None
         try:
-            await limit.acquire()
+            with self._ctx.watch.limit(self._agent.name):
+                await limit.acquire()
         except errors.Overloaded as error:
             if limit.fallback:
                 raise Break(limit.fallback, reason=error.message) from None
@@ -111,7 +120,10 @@ class AgentTurn:
         ctx = self._ctx
         for function in self._agent.input_filters:
             if hasattr(function, "messages"):  # one that reads the whole conversation
-                ctx.turn = ctx.turn.but(messages=tuple(await function.messages(ctx, ctx.messages)))
+                with ctx.watch.filter(function, ctx.text) as seen:
+                    changed = tuple(await function.messages(ctx, ctx.messages))
+                    ctx.turn = ctx.turn.but(messages=changed)
+                    seen.told(ctx.text)
                 continue
             text = await called(function, ctx, ctx.text)
             if text != ctx.text:
@@ -124,14 +136,16 @@ class AgentTurn:
         if models is None:
             reply = self._reply = Reply()
             self._spoken.usage = Usage(model="direct")
-            async with aclosing(agent.engine.direct.respond(ctx, reply)) as events:
+            direct = await agent.engine.direct_in(ctx)
+            async with aclosing(direct.respond(ctx, reply)) as events:
                 async for event in events:
                     yield event
             ctx.use_case = reply.use_case
             yield TextDelta(text=reply.text)
             return
-        guide = self._guide = await self._guided()
-        prompt = await self._prompt()
+        with ctx.watch.stage("generate system prompt"):
+            guide = self._guide = await self._guided()
+            prompt = await self._prompt()
         missing = (lambda: guide.missing) if guide else tuple
         loop = Loop(
             models, ctx, await agent.engine.toolbox(ctx, guide.tool if guide else None), missing
@@ -174,6 +188,7 @@ class AgentTurn:
         await self._history.remember(self._ctx.turn, [message], past=self._past)
         if self._guide:
             await self._guide.keep()
+        self._ctx.watch.answered(self._out.text, ONGOING if reply.question else RESOLVED)
         if reply.question:
             yield InputRequired(message=message, context=context)
             return
@@ -184,6 +199,7 @@ class AgentTurn:
         """The end that a signal makes of the turn."""
         ctx = self._ctx
         if isinstance(signal, HandOver):
+            ctx.watch.handed_over(signal.to or signal.capability)
             yield Handover(to=signal.to, capability=signal.capability, reason=signal.reason)
             return
         assert isinstance(signal, Break | Ask)
@@ -191,6 +207,9 @@ class AgentTurn:
         yield TextDelta(text=text)
         message = self._message(self._out.text + text)
         await self._history.remember(ctx.turn, [message], past=self._past)
+        asking = isinstance(signal, Ask)
+        status = ONGOING if asking else getattr(signal, "classification", "") or RESOLVED
+        ctx.watch.answered(message.content, status, broken=not asking)
         if isinstance(signal, Ask):
             yield InputRequired(message=message, context={**ctx.output, **signal.context})
             return

@@ -206,9 +206,14 @@ def _is_document(path: Path) -> bool:
 def _read(name: str) -> str:
     from lmos.arc.adl.references import read_file
 
-    if name == "-":
-        return sys.stdin.read()
-    return read_file(Path(name))
+    if name != "-":
+        return read_file(Path(name))
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        from lmos.model import errors
+
+        raise errors.InvalidInput("what comes from standard input is not UTF-8") from None
 
 
 def _folder(name: str) -> "Loader":

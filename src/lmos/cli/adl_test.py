@@ -1,17 +1,17 @@
 """`lmos adl test`."""
 
 import asyncio
-import contextlib
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from lmos.arc import Agent
     from lmos.testing.conversations import Conversation, Outcome, Report
 
 FORMATS = ("text", "json", "html", "junit")
@@ -25,6 +25,11 @@ _BY_SUFFIX = {".html": "html", ".json": "json", ".xml": "junit", ".txt": "text"}
 @click.option("--agent", "target", default="", help="MODULE:AGENT (default: the one beside it).")
 @click.option("--model", help="Answer with this model instead of the agent's own, or direct.")
 @click.option("--judge", help="Model for judged checks, such as openai:gpt-4o-mini.")
+@click.option(
+    "--cassette",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record what the models say in this file, or replay it where it is there.",
+)
 @click.option("-k", "only", default="", help="Only tests with this text in their name.")
 @click.option("--strict", is_flag=True, help="Tests that pass in part fail the run too.")
 @click.option("-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True)
@@ -38,6 +43,7 @@ def command(
     target: str,
     model: str | None,
     judge: str | None,
+    cassette: Path | None,
     only: str,
     strict: bool,
     output: str,
@@ -49,11 +55,10 @@ def command(
     """
     if to is not None and to.suffix not in _BY_SUFFIX:
         raise click.BadParameter(f"{to.name} ends with none of {', '.join(_BY_SUFFIX)}", param_hint="--to")  # fmt: skip  # noqa: E501
-    live = output == "text"
-    reports = []
-    for file, tests in _tests(path, only):
-        reports.append(_run(file, tests, target, model, judge, live=live))
-    report = _together(reports)
+    if cassette is not None and not (model or judge):
+        raise click.UsageError("--cassette records models; name one with --model or --judge")
+    asked = _Asked(target, model, judge, cassette, live=output == "text")
+    report = _together([asked.run(file, tests) for file, tests in _tests(path, only)])
     _tell(report, output, to)
     failed = report.counts["fail"] + (report.counts["partial"] if strict else 0)
     sys.exit(1 if failed else 0)
@@ -77,30 +82,55 @@ def _tests(path: Path, only: str) -> "Iterator[tuple[Path, list[Conversation]]]"
     yield from ((file, tests) for file, tests in files.items() if tests)
 
 
-def _run(
-    file: Path,
-    tests: "list[Conversation]",
-    target: str,
-    model: str | None,
-    judge: str | None,
-    *,
-    live: bool,
-) -> "Report":
-    """The tests of a file, told while they run."""
-    from lmos.testing.conversations import Judge, agent_for, reports, run_tests
+class _Asked:
+    """What is asked, and how."""
 
-    def tell(outcome: "Outcome") -> None:
-        click.echo(reports.line(outcome))
-        if told := reports.details(outcome, 90.0):
-            click.echo("\n".join(f"    {line}" for line in told.splitlines()[1:]))
+    def __init__(
+        self,
+        target: str,
+        model: str | None,
+        judge: str | None,
+        cassette: Path | None,
+        *,
+        live: bool,
+    ) -> None:
+        from lmos.testing.cassette import Cassette
 
-    if live:
-        click.echo(str(file))
-    judging = Judge(judge) if judge else None
-    with contextlib.ExitStack() as stack:
-        agent = stack.enter_context(agent_for(file, target))
-        run = run_tests(tests, agent, model=model, judge=judging, on_outcome=tell if live else None)
-        return asyncio.run(run)
+        self._target, self._model, self._judge = target, model, judge
+        self._cassette = Cassette(cassette) if cassette else None
+        self._live = live
+
+    def run(self, file: Path, tests: "list[Conversation]") -> "Report":
+        """The tests of a file, told while they run."""
+        from lmos.testing.conversations import agent_for
+
+        if self._live:
+            click.echo(str(file))
+        with agent_for(file, self._target) as agent:
+            return asyncio.run(self._had(agent, tests))
+
+    async def _had(self, agent: "Agent[Any, Any]", tests: "list[Conversation]") -> "Report":
+        from lmos.testing.conversations import Judge, run_tests
+
+        judge = Judge(self._taped(self._judge)) if self._judge else None
+        model = self._taped(self._model) if self._model else None
+        tell = _tell_outcome if self._live else None
+        try:
+            return await run_tests(tests, agent, model=model, judge=judge, on_outcome=tell)
+        finally:
+            if self._cassette is not None:
+                await self._cassette.close()
+
+    def _taped(self, spec: str) -> Any:
+        return self._cassette.around(spec) if self._cassette and spec != "direct" else spec
+
+
+def _tell_outcome(outcome: "Outcome") -> None:
+    from lmos.testing.conversations import reports
+
+    click.echo(reports.line(outcome))
+    if told := reports.details(outcome, 90.0):
+        click.echo("\n".join(f"    {line}" for line in told.splitlines()[1:]))
 
 
 def _together(reports: "list[Report]") -> "Report":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmos.protocols.tokens import Tokens
 
 #: Options that the process with the socket keeps to itself when it serves by another one.
-_OWN = ("targets", "host", "port", "fd", "reload")
+_OWN = ("targets", "host", "port", "fd", "reload", "stdio")
 
 
 @click.command(epilog="Example: lmos serve agents.billing.agent:billing --port 8000 --reload")
@@ -52,6 +52,7 @@ _OWN = ("targets", "host", "port", "fd", "reload")
     help="Claim with the user's id; '' for none.",
 )
 @click.option("--cors-origin", metavar="ORIGIN", multiple=True, help="Page that may ask, or *.")
+@click.option("--stdio", is_flag=True, help="Serve MCP on standard streams instead.")
 @click.option("--dev", is_flag=True, help="Open tools, events and the check of use cases to all.")
 @click.pass_context
 def command(
@@ -62,6 +63,7 @@ def command(
     port: int,
     fd: int | None,
     reload: bool,
+    stdio: bool,
     **options: Any,
 ) -> None:
     """Serve agents over A2A, OpenAI and what else is installed. AGENT may be left out where the
@@ -70,6 +72,11 @@ def command(
     from lmos.model import LmosError
 
     try:
+        if stdio:
+            from lmos.arc import mcp_serving
+
+            mcp_serving.stdio(*(load(target) for target in targets))
+            return
         if reload:
             _serve_reloading(ctx, targets, host, port)
             return

@@ -18,7 +18,7 @@ from lmos.local.output import Output
 from lmos.local.project import Project
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
-from lmos.protocols import http
+from lmos.protocols import connecting, http
 from lmos.router import VectorRouter
 from lmos.runtime import Routings, Supervisor
 from lmos.runtime import app as runtime_app
@@ -94,7 +94,7 @@ class Platform:
                     self._output.line("stopping")
         finally:
             self._listener.close()
-            await http.close_session()
+            await connecting.disconnect()
             await state.close()
 
     # --- parts ------------------------------------------------------------------------------------

@@ -47,7 +47,16 @@ from lmos.model.resources import (
     UnresolvedCapability,
     kind_of,
 )
-from lmos.model.seams import Change, Describe, Description, Embedder, Responder, State, Store
+from lmos.model.seams import (
+    Change,
+    Describe,
+    Description,
+    Embedder,
+    Responder,
+    Skill,
+    State,
+    Store,
+)
 from lmos.model.turn import (
     TERMINAL,
     TURN_EVENT,
@@ -121,6 +130,7 @@ __all__ = [
     "Role",
     "RoutableAgent",
     "RoutedCapability",
+    "Skill",
     "Started",
     "State",
     "Status",

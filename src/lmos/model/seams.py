@@ -112,10 +112,23 @@ class Embedder(Protocol):
         ...
 
 
+class Skill(Model):
+    """Something an agent tells people that it can do, beside the capabilities it is routed by."""
+
+    id: str
+    name: str
+    description: str = ""
+    tags: Tuple[str] = ()
+    examples: Tuple[str] = ()
+    input_modes: Tuple[str] = ()
+    output_modes: Tuple[str] = ()
+
+
 class Description(Model):
     """What an agent says of itself, whichever document it says it in.
 
-    `url` is where turns are sent and `protocol` how; `source` names the document.
+    `url` is where turns are sent and `protocol` how; `source` names the document. A skill with the
+    id of a capability is told in its place.
     """
 
     name: str
@@ -124,6 +137,7 @@ class Description(Model):
     supported_tenants: Tuple[str] = ()
     supported_channels: Tuple[str] = ()
     capabilities: Tuple[Capability] = ()
+    skills: Tuple[Skill] = ()
     url: str = ""
     protocol: str = "a2a"
     source: str = ""

@@ -124,7 +124,7 @@ class Guard:
         try:
             caller = await self._auth.check(HTTPConnection(scope).headers)
         except LmosError as error:
-            await _refuse(error, scope, receive, send)
+            await refuse(error, scope, receive, send)
             return
         before = CALLER.set(caller)
         try:
@@ -139,7 +139,8 @@ def _path(scope: Scope) -> str:
     return str(path[len(root) :] if root and path.startswith(root + "/") else path)
 
 
-async def _refuse(error: LmosError, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(error: LmosError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the error, over HTTP or at the handshake of a WebSocket."""
     response = http.problem_response(error, scope["path"])
     if scope["type"] == "http":
         await response(scope, receive, send)

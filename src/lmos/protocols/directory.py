@@ -20,14 +20,19 @@ class Directory(Protocol):
 
 
 class _Several:
-    def __init__(self, responders: Mapping[str, Responder]) -> None:
+    def __init__(
+        self, responders: Mapping[str, Responder], default: Responder | None = None
+    ) -> None:
         self._responders = responders
+        self._default = default
 
     def names(self) -> Sequence[str]:
         return list(self._responders)
 
     def responder(self, name: str | None) -> Responder:
         names = self.names()
+        if name is None and self._default is not None:
+            return self._default
         if name is None and names:
             return self._responders[names[0]]
         if name is None or name not in self._responders:
@@ -36,9 +41,11 @@ class _Several:
         return self._responders[name]
 
 
-def several(responders: Mapping[str, Responder]) -> Directory:
-    """The responders by name; the mapping may change while it is served."""
-    return _Several(responders)
+def several(responders: Mapping[str, Responder], default: Responder | None = None) -> Directory:
+    """The responders by name; the mapping may change while it is served. `default` answers where
+    none is named, else the first of them.
+    """
+    return _Several(responders, default)
 
 
 def one(name: str, responder: Responder) -> Directory:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lmos.arc import Agent
+from lmos.arc.guide import TOOL as CHOOSING
 from lmos.arc.result import Result, collected
 from lmos.model import (
     Failed,
@@ -49,6 +50,11 @@ class Answered(Result[Any]):
     agent: str = ""
     #: The values of parameters that were not given, by tool.
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls of the agent's tools; how a model takes its use case is in `use_case`."""
+        return tuple(e for e in self.events if isinstance(e, ToolCall) and e.name != CHOOSING)
 
     def called(self, tool: str, **arguments: Any) -> Called:
         """The calls of the tool with these arguments among theirs. What a call leaves out has the

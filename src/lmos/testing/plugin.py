@@ -10,7 +10,7 @@ pytest loads this module at every start: it imports nothing but pytest and the s
 import contextlib
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from lmos.testing.asking import Asking
     from lmos.testing.cassette import Cassette
     from lmos.testing.clock import Clock
-
-#: Fixtures whose tests are kept from the network.
-OURS = frozenset({"ask", "cassette", "scripted"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,10 +114,8 @@ def _lmos_environment(
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Has agents stopped, and cassettes closed, in the event loop of the test that used them."""
-    given = getattr(item, "funcargs", {})
     test = getattr(item, "obj", None)
-    endings = [given[name].stop for name in ("ask",) if name in given]
-    endings += [given[name].close for name in ("cassette",) if name in given]
+    endings = list(_endings(item))
     if not endings or not inspect.iscoroutinefunction(test):
         return
 
@@ -135,10 +130,19 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     item.obj = ending  # type: ignore[attr-defined]
 
 
+def _endings(item: pytest.Item) -> "Iterator[Callable[[], Awaitable[None]]]":
+    """What is to be done after the test. Fixtures that a project names like ours are its own."""
+    given = getattr(item, "funcargs", {})
+    for fixture, ending in (("ask", "stop"), ("cassette", "close")):
+        value = given.get(fixture)
+        if type(value).__module__.startswith("lmos.testing."):
+            yield getattr(value, ending)
+
+
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Runs an async test that asks agents, where no other plug-in runs async tests."""
     test = pyfuncitem.obj
-    if not (OURS & set(pyfuncitem.fixturenames)) or not inspect.iscoroutinefunction(test):
+    if "_lmos_environment" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):
         return None
     import asyncio
 

@@ -6,7 +6,7 @@ take no part in comparing, so two documents are equal when they say the same.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,10 +25,10 @@ ConditionKind = Literal["name", "step", "regex", "else", "not", "and", "or"]
 Severity = Literal["error", "warning"]
 
 #: Codes of diagnostics that do not keep a document from being used.
-WARNINGS = frozenset({"condition-inside", "unknown-language"})
+WARNINGS = frozenset({"condition-inside", "slow-expression", "unknown-language"})
 
 _ESCAPED = re.compile(r"\\([\\<>@#\[\]\"{}/`-])")
-_TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)!?")
+TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)!?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,16 @@ class Line:
 
     def position(self, index: int) -> tuple[int, int]:
         """Line and column of the character of the text."""
-        before = self.text[:index].rpartition("\n")
-        first = not before[1]
-        return self.number + self.text.count("\n", 0, index), len(before[2]) + (
-            self.column if first else 1
-        )
+        return next(self.positions((index,)))
+
+    def positions(self, indexes: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Line and column of each of the characters, whose indexes rise."""
+        number, begin, at = self.number, 0, 0
+        for index in indexes:
+            while (end := self.text.find("\n", at, index)) >= 0:
+                number, begin, at = number + 1, end + 1, end + 1
+            at = max(at, index)
+            yield number, index - begin + (self.column if number == self.number else 1)
 
     @property
     def reply(self) -> str | None:
@@ -272,7 +277,7 @@ def references_of(part: Part) -> tuple[str, ...]:
 
 def named(text: str) -> str:
     """The text with `@tool()` as the tool's name."""
-    return _TOOL.sub(r"\1", text)
+    return TOOL.sub(r"\1", text)
 
 
 def unescaped(text: str) -> str:

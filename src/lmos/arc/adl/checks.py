@@ -5,8 +5,9 @@ is for. Each check gives diagnostics and takes time in proportion to the documen
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from lmos.arc.adl import mustache
+from lmos.arc.adl import expressions, mustache
 from lmos.arc.adl.ast import (
+    TOOL,
     Block,
     Condition,
     Diagnostic,
@@ -17,7 +18,6 @@ from lmos.arc.adl.ast import (
     Part,
     UseCase,
     parts_of,
-    tools_of,
 )
 from lmos.arc.adl.meant import Meant
 from lmos.arc.adl.runners import RUNNERS
@@ -26,10 +26,12 @@ from lmos.arc.adl.runners import RUNNERS
 REUSED = "keep it where it belongs, so that it leads to one use case"
 #: Names that are conditions everywhere.
 ALWAYS_KNOWN = ("sometimes",)
+#: Mistakes of one kind in one reply that are told.
+_TOLD = 100
 #: Different conditions of two headers up to which it is worked out whether both can hold.
-_WORKED_OUT = 10
+_WORKED_OUT = 8
 #: Use cases of one id, or with one example, that another one is compared with.
-_COMPARED = 20
+_COMPARED = 5
 
 
 # --- within the document --------------------------------------------------------------------------
@@ -43,7 +45,7 @@ def check_ids(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
     for case in cases:
         others = before.setdefault(case.id, [])
         for other in others[:_COMPARED]:
-            if not exclusive(case.conditions, other.conditions):
+            if case.id and not exclusive(case.conditions, other.conditions):
                 yield _same_id(case, other)
                 break
         others.append(case)
@@ -69,10 +71,15 @@ def check_examples(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
     """A diagnostic for every example that another use case has too, unless their headers cannot
     both hold.
     """
-    before: dict[str, list[tuple[UseCase, int]]] = {}
+    before: dict[str, tuple[UseCase, int]] = {}
+    more: dict[str, list[tuple[UseCase, int]]] = {}
     for case in cases:
         for example, line in zip(case.examples, case.example_lines, strict=True):
-            others = before.setdefault(" ".join(example.casefold().split()).rstrip(".!?"), [])
+            key = example.casefold().rstrip(".!? ")
+            first = before.setdefault(key, (case, line))
+            if first[0] is case:
+                continue
+            others = more.setdefault(key, [first])
             for other, number in others[:_COMPARED]:
                 if other.id != case.id and not exclusive(case.conditions, other.conditions):
                     message = f"{_short(example)} is an example of {other.id} too, in line {number}"
@@ -83,9 +90,9 @@ def check_examples(cases: Iterable[UseCase]) -> Iterator[Diagnostic]:
 
 def exclusive(one: Sequence[Condition], other: Sequence[Condition]) -> bool:
     """Whether the conditions cannot all hold at once, as far as that can be worked out."""
-    both = (*one, *other)
-    if not one or not other:
+    if set(one) <= set(other) or set(other) <= set(one):
         return False
+    both = (*one, *other)
     atoms = list(dict.fromkeys(atom for condition in both for atom in _atoms(condition)))
     if len(atoms) > _WORKED_OUT:
         return False
@@ -128,9 +135,9 @@ def check_tools(document: Document, known: Iterable[str]) -> list[Diagnostic]:
         return f"did you mean @{near}()?" if near else f"the agent's tools: {tools.listed()}"
 
     return [
-        _at(part, f"@{tool}(", f"there is no tool {_short(tool)}", fix(tool), "unknown-tool")
-        for part in _parts(document)
-        for tool in dict.fromkeys(tools_of(part))
+        Diagnostic(*at, f"there is no tool {_short(tool)}", fix(tool), "unknown-tool", file=file)
+        for part, file in _parts(document)
+        for tool, at in _tools(part)
         if tool not in tools
     ]
 
@@ -141,17 +148,17 @@ def check_replies(document: Document, known: Iterable[str]) -> list[Diagnostic]:
     """
     names = Meant(known)
     found = []
-    for line in _lines(document):
-        if "{{" not in line.text or line.reply is None:
+    for line, file in _parts(document):
+        if not isinstance(line, Line) or "{{" not in line.text or line.reply is None:
             continue
-        for tag, message, fix in mustache.check(line.reply):
-            found.append(_at(line, tag, message, fix, "reply"))
-        for name in mustache.names(line.reply):
-            if name not in names:
-                near = names.near(name)
-                fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
-                message = f"nothing fills {{{{{name}}}}}"
-                found.append(_at(line, name, message, fix, "unknown-variable"))
+        for tag, message, fix in mustache.check(line.reply)[:_TOLD]:
+            at = _place(line, tag)
+            found.append(Diagnostic(*at, message, fix, "reply", file=file))
+        for name in [name for name in mustache.names(line.reply) if name not in names][:_TOLD]:
+            near = names.near(name)
+            fix = f"did you mean {{{{{near}}}}}?" if near else f"known: {names.listed()}"
+            at, message = _place(line, name), f"nothing fills {{{{{name}}}}}"
+            found.append(Diagnostic(*at, message, fix, "unknown-variable", file=file))
     return found
 
 
@@ -159,63 +166,82 @@ def check_conditions(document: Document, known: Iterable[str]) -> list[Diagnosti
     """A diagnostic for every condition that is a name nobody sets."""
     names = Meant([*known, *ALWAYS_KNOWN])
     found = []
-    for condition in _conditions(document):
+    for condition, file in _conditions(document):
         for name in condition.names():
             if name.value not in names:
                 near = names.near(name.value)
                 fix = f"did you mean <{near}>?" if near else f"known: {names.listed()}"
                 message = f"there is no condition {_short(name.value)}"
-                place = (name.number, name.column)
-                found.append(Diagnostic(*place, message, fix, "unknown-condition"))
+                at = (name.number, name.column)
+                found.append(Diagnostic(*at, message, fix, "unknown-condition", file=file))
     return found
 
 
 def check_fences(
     document: Document, languages: Collection[str] = tuple(RUNNERS)
 ) -> list[Diagnostic]:
-    """A warning for every code fence whose language nobody runs: a model sees it as it is."""
-    return [
-        Diagnostic(
-            part.number,
-            part.column,
-            f"nobody runs {part.language}, the fence stays as it is",
-            f"languages that run: {', '.join(languages) or 'none'}",
-            "unknown-language",
-            "warning",
-        )
-        for part in _parts(document)
-        if isinstance(part, Fence) and part.language and part.language not in languages
-    ]
+    """A warning for every code fence whose language nobody runs: a model sees it as it is. A
+    diagnostic for every expression that cannot be read.
+    """
+    found = []
+    for part, file in _parts(document):
+        if not isinstance(part, Fence) or not part.language:
+            continue
+        if part.language not in languages:
+            message = f"nobody runs {part.language}, the fence stays as it is"
+            fix = f"languages that run: {', '.join(languages) or 'none'}"
+            at, code = (part.number, part.column), "unknown-language"
+            found.append(Diagnostic(*at, message, fix, code, "warning", file))
+        elif part.language == "expr":
+            found += _unreadable(part, file)
+    return found
 
 
-def _parts(document: Document) -> Iterator[Part]:
+def _unreadable(fence: Fence, file: str) -> Iterator[Diagnostic]:
+    try:
+        expressions.check(fence.code)
+    except expressions.ExpressionError as error:
+        number = fence.number + int(error.details.get("line", 1))
+        message = error.message.partition(": ")[2] or error.message
+        fix = "write it in the language of expressions"
+        yield Diagnostic(number, 1, message, fix, "expression", file=file)
+
+
+def _parts(document: Document) -> Iterator[tuple[Part, str]]:
+    """Every part, and the file that it stands in."""
     for case in document.use_cases:
-        yield from case.parts()
+        for part in case.parts():
+            yield part, case.file
     for role in document.roles:
-        yield from parts_of(role.parts)
+        for part in parts_of(role.parts):
+            yield part, ""
 
 
-def _lines(document: Document) -> Iterator[Line]:
-    return (part for part in _parts(document) if isinstance(part, Line))
-
-
-def _conditions(document: Document) -> Iterator[Condition]:
+def _conditions(document: Document) -> Iterator[tuple[Condition, str]]:
     for case in document.use_cases:
-        yield from case.conditions
-    for part in _parts(document):
+        for condition in case.conditions:
+            yield condition, case.file
+    for part, file in _parts(document):
         if isinstance(part, Block):
-            yield from part.conditions
+            for condition in part.conditions:
+                yield condition, file
 
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-def _at(part: Part, piece: str, message: str, fix: str, code: str) -> Diagnostic:
-    """The diagnostic where the piece stands in the line or option."""
-    if isinstance(part, Line):
-        number, column = part.position(max(0, part.text.find(piece)))
-    else:
-        number = part.number
-        column = part.column if isinstance(part, (Option, Fence)) else 1
-    return Diagnostic(number, column, message, fix, code)
+def _tools(part: Part) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The tools that a part names, each once, and where."""
+    if isinstance(part, Option):
+        yield from ((tool, (part.number, part.column)) for tool in dict.fromkeys(part.tools))
+    elif isinstance(part, Line) and part.tools:
+        first: dict[str, int] = {}
+        for found in TOOL.finditer(part.text):
+            first.setdefault(found[1], found.start())
+        yield from zip(first, part.positions(first.values()), strict=True)
+
+
+def _place(line: Line, piece: str) -> tuple[int, int]:
+    """Where the piece stands in the line."""
+    return line.position(max(0, line.text.find(piece)))

@@ -22,8 +22,10 @@ MAX_PATTERN = 500
 _TOKEN = re.compile(r"\s*([(),!]|[^\s(),!]+)")
 _STEP = re.compile(r"step_(\d{1,6})")
 
-#: Told of a mistake: the column, what it is, how to mend it.
-Say = Callable[[int, str, str], None]
+_REPEATED_REPEAT = re.compile(r"\((?:\\.|[^()\\])*[+*](?:\\.|[^()\\])*\)[+*{]")
+
+#: Told of a mistake: the column, what it is, how to mend it, its code.
+Say = Callable[[int, str, str, str], None]
 
 
 def read_conditions(text: str, number: int, column: int, say: Say) -> tuple[Condition, ...]:
@@ -40,18 +42,22 @@ def read_conditions(text: str, number: int, column: int, say: Say) -> tuple[Cond
 def _regex(text: str, number: int, column: int, say: Say) -> tuple[Condition, ...]:
     pattern = text[6:]
     if not pattern.strip():
-        say(column, "the regular expression is empty", "write <regex:what the user says>")
+        fix = "write <regex:what the user says>"
+        say(column, "the regular expression is empty", fix, "condition")
         return ()
     if len(pattern) > MAX_PATTERN:
         fix = f"keep it below {MAX_PATTERN} characters"
-        say(column, "the regular expression is too long", fix)
+        say(column, "the regular expression is too long", fix, "condition")
         return ()
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         fix = "mend it; \\ before a character takes it as it is"
-        say(column + 6, f"the regular expression is wrong: {error}", fix)
+        say(column + 6, f"the regular expression is wrong: {error}", fix, "condition")
         return ()
+    if _REPEATED_REPEAT.search(pattern):
+        fix = "write it without a repetition inside a repetition, such as (a+)+"
+        say(column + 6, "the regular expression may take very long", fix, "slow-expression")
     return (Condition(text, "regex", pattern, number=number, column=column),)
 
 
@@ -65,6 +71,11 @@ def _word(text: str, number: int, column: int) -> Condition:
     if step := _STEP.fullmatch(text):
         return Condition(text, "step", step=int(step[1]), number=number, column=column)
     return Condition(text, "name", text, number=number, column=column)
+
+
+def _has_else(condition: Condition) -> bool:
+    """Whether there is an `else` inside the condition."""
+    return any(part.kind == "else" or _has_else(part) for part in condition.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,11 @@ class _Reader:
                 fix = "remove it, or open a ( before"
                 raise _Unreadable(self._here, f"{self._next!r} is not expected here", fix)
         except _Unreadable as mistake:
-            self._say(self._column + mistake.index, mistake.message, mistake.fix)
+            self._say(self._column + mistake.index, mistake.message, mistake.fix, "condition")
+        for condition in found:
+            if _has_else(condition):
+                fix = "write <else>, or <else, web> for both"
+                self._say(condition.column, "else stands by itself", fix, "condition")
         return found
 
     def _any(self, depth: int) -> Condition:

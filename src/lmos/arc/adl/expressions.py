@@ -9,7 +9,7 @@ reached, and size, depth and work are bounded.
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -37,13 +37,31 @@ def evaluate(code: str, values: Mapping[str, Any], now: datetime | None = None) 
     return _Evaluator(values, now or datetime.now()).run(_parsed(code))
 
 
+def check(code: str) -> None:
+    """Raises `ExpressionError` when the code cannot be read, or calls what there is not. `line` in
+    its details counts from the first line of the code.
+    """
+    for node in ast.walk(_parsed(code)):
+        if isinstance(node, (ast.stmt, ast.expr)) and not isinstance(node, _ALLOWED):
+            raise _not_allowed(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            _check_function(node.func.id, FUNCTIONS.keys() | _CLOCK, node)
+
+
+def _check_function(name: str, known: Set[str], node: ast.expr) -> None:
+    if name not in known:
+        message = f"there is no function {name}; functions are {', '.join(sorted(known))}"
+        raise ExpressionError(f"line {node.lineno}: {message}", line=node.lineno)
+
+
 def _parsed(code: str) -> ast.Module:
     if len(code) > MAX_CODE:
         raise ExpressionError(f"the code has {len(code)} characters, more than {MAX_CODE}")
     try:
         tree = ast.parse(code.strip())
     except SyntaxError as error:
-        raise ExpressionError(f"line {error.lineno or 1}: {error.msg}") from None
+        line = error.lineno or 1
+        raise ExpressionError(f"line {line}: {error.msg}", line=line) from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError("the code cannot be read: it is too deep, or has a zero") from None
     _check_size(tree)
@@ -188,12 +206,9 @@ class _Evaluator:
         return True
 
     def _called(self, name: str, arguments: Sequence[ast.expr], node: ast.expr) -> Any:
-        function = self._functions.get(name)
-        if function is None:
-            known = ", ".join(sorted(self._functions))
-            message = f"there is no function {name}; functions are {known}"
-            raise ExpressionError(f"line {node.lineno}: {message}")
-        return _bounded(function(*(self._value(argument) for argument in arguments)), node)
+        _check_function(name, self._functions.keys(), node)
+        values = (self._value(argument) for argument in arguments)
+        return _bounded(self._functions[name](*values), node)
 
 
 def _bounded(value: Any, node: ast.expr) -> Any:
@@ -242,7 +257,8 @@ def _is_number(value: Any) -> bool:
 
 def _not_allowed(node: ast.AST, at: ast.AST | None = None) -> ExpressionError:
     line = getattr(at or node, "lineno", 1)
-    return ExpressionError(f"line {line}: {type(node).__name__} is not part of the language")
+    message = f"line {line}: {type(node).__name__} is not part of the language"
+    return ExpressionError(message, line=line)
 
 
 def _date(value: str | date) -> date:
@@ -264,6 +280,13 @@ def _round(value: Any, digits: int = 0) -> Any:
     return int(rounded) if digits == 0 else rounded
 
 
+#: Kinds of statements and expressions that there are.
+_ALLOWED = (
+    ast.Expr, ast.Assign, ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.BoolOp,
+    ast.UnaryOp, ast.BinOp, ast.Compare, ast.IfExp, ast.List, ast.Tuple, ast.Dict, ast.ListComp,
+    ast.GeneratorExp, ast.Call,
+)  # fmt: skip
+_CLOCK = {"now", "today"}
 #: What can be called, besides `now()` and `today()`.
 FUNCTIONS: dict[str, Function] = {
     "abs": abs,

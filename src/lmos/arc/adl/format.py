@@ -47,7 +47,7 @@ class _Written:
 
 def formatted(text: str) -> str:
     """The document in its one form. It ends with a newline unless it is empty."""
-    lines = "\n".join(_spaced(_Formatter(text).lines()))
+    lines = "\n".join(_spaced(_Formatter(text).lines())).strip("\n")
     return f"{lines}\n" if lines else ""
 
 
@@ -82,7 +82,7 @@ class _Formatter:
 
     def __init__(self, text: str) -> None:
         self._raw = lines_of_text(text)
-        self._source = {line.number: line for line in Source(text).lines}
+        self._source = {line.number: line for line in Source(text)}
         self._in_case = False
         self._section = ""
         self._quoted: set[int] = set()
@@ -178,7 +178,7 @@ def _with_conditions(text: str) -> str:
 def _tag(group: str) -> str:
     """`<group>` in its one form, as it is where it cannot be read."""
     wrong: list[str] = []
-    found = read_conditions(group, 1, 1, lambda _, message, __: wrong.append(message))
+    found = read_conditions(group, 1, 1, lambda *mistake: wrong.append(mistake[1]))
     return f"<{group if wrong or not found else ', '.join(map(condition_text, found))}>"
 
 

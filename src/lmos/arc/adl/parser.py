@@ -5,9 +5,12 @@ stands between `<` and `>`. Every mistake is collected with its position, none e
 takes time in proportion to the text, whatever the text is.
 """
 
+import gc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from lmos.arc.adl.ast import (
     WARNINGS,
@@ -43,8 +46,9 @@ SECTIONS: dict[str, SectionName] = {
     "output": "output",
 }
 USE_CASE = ("usecase", "use case", "skill")
+#: Characters of a document that the garbage collector stays away from.
+LARGE = 200_000
 _OTHERS = ("case", "category", "role")
-_KNOWN = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
 _NO_COLON = re.compile(r"(?:use ?case|skill|case)\s+\S+", re.IGNORECASE)
 HEADER = re.compile(  # over text with single blanks
     r"(?P<id>[^\s(<]+) ?(?:\((?P<limit>\d*)\))? ?(?P<conditions>(?:<[^<>]*> ?)*)$"
@@ -56,11 +60,12 @@ END = re.compile(r"-{4,}\s*$")
 
 @dataclass(slots=True)
 class _Section:
-    """A section being read: where its heading is, and its lines."""
+    """A section being read: where its heading is, its lines, and whether it may be empty."""
 
     line: int
     column: int
     lines: list[SourceLine] = field(default_factory=list)
+    may_be_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +80,7 @@ class _Open:
     limit: int | None = None
     conditions: tuple[Condition, ...] = ()
     category: str = ""
-    sections: dict[SectionName, _Section] = field(default_factory=dict)
+    sections: list[tuple[SectionName, _Section]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -90,27 +95,41 @@ def parse(text: str, file: str = "") -> Document:
     """The document that the text writes, with a diagnostic for everything that is wrong. `file` is
     the name that its use cases carry.
     """
-    return _Parser(text, file).document()
+    with _uncollected(len(text) > LARGE):
+        return _Parser(text, file).document()
+
+
+@contextmanager
+def _uncollected(large: bool) -> Iterator[None]:
+    """Keeps the garbage collector from walking again and again through a tree that only grows."""
+    pause = large and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
-        source = Source(text)
+        self._source = Source(text)
         self._file = file
-        self._lines = source.lines
-        self._comments = source.comments
-        self._diagnostics = source.diagnostics
-        self._done: list[_Open] = []
+        self._diagnostics: list[Diagnostic] = []
+        self._cases: list[UseCase] = []
         self._roles: list[_Role] = []
+        self._known = Meant([*SECTIONS, *USE_CASE, *_OTHERS])
         self._version = ""
         self._case: _Open | None = None
         self._section: _Section | None = None
 
     def document(self) -> Document:
-        ended = False
-        for line in self._lines:
+        ended = says = False
+        for line in self._source:
             text = line.text
             begin = text.lstrip()[:1] if line.kind == "text" else ""
+            says = says or bool(begin)
             if begin == "<" and (found := VERSION.fullmatch(text.strip())):
                 self._set_version(found[1].strip())
             elif begin == "#" and (heading := heading_of(text)):
@@ -123,14 +142,23 @@ class _Parser:
             elif self._case is not None and begin and not ended:
                 fix = "put it below a heading"
                 self._say(line.number, 1, "text outside a section", fix, "text-outside")
-        if not self._done and any(line.text.strip() for line in self._lines):
+        self._close()
+        return self._document(says)
+
+    def _document(self, says: bool) -> Document:
+        """What has been read, checked; `says` whether there was anything at all."""
+        cases = tuple(self._cases)
+        roles = tuple(self._role(role) for role in self._roles)
+        if says and not cases and not roles:
             fix = "begin one with: ### UseCase: my_use_case"
             self._say(1, 1, "there is no use case", fix, "no-use-case")
-        cases = tuple(self._finished(open_) for open_ in self._done)
-        roles = tuple(self._role(role) for role in self._roles)
-        self._diagnostics += [*check_ids(cases), *check_examples(cases)]
+        self._diagnostics += [
+            *self._source.diagnostics,
+            *check_ids(cases),
+            *check_examples(cases),
+        ]
         diagnostics = tuple(sorted(self._diagnostics, key=lambda d: (d.line, d.column)))
-        return Document(cases, diagnostics, roles, tuple(self._comments))
+        return Document(cases, diagnostics, roles, tuple(self._source.comments))
 
     # --- headings ---------------------------------------------------------------------------------
 
@@ -143,7 +171,7 @@ class _Parser:
         elif word == "role":
             self._section = _Section(number, column)
             self._roles.append(_Role(rest.strip(), self._section))
-            self._case = None
+            self._close()
         elif _NO_COLON.fullmatch(word):
             fix = f"write it as: ### {title.split()[0]}: {title.split()[-1]}"
             self._say(number, column, "a colon is missing", fix, "heading")
@@ -153,21 +181,32 @@ class _Parser:
         elif word == "category":
             self._category(rest.strip(), number, column)
         elif word in SECTIONS:
-            opened = _Section(number, column)
-            self._section = self._case.sections.setdefault(SECTIONS[word], opened)
+            self._section = _Section(number, column)
+            self._case.sections.append((SECTIONS[word], self._section))
+            if rest.strip():
+                fix = "put it into the line below"
+                self._section.may_be_empty = True
+                place = heading.start("rest") + 1 + len(rest) - len(rest.lstrip())
+                self._say(number, place, "text behind a heading is not read", fix, "heading-text")
         else:
-            fix = _fix_of_section(word)
+            fix = self._section_meant(word)
             self._say(number, column, f"unknown section {title!r}", fix, "unknown-section")
             self._section = _Section(number, column)
+
+    def _section_meant(self, word: str) -> str:
+        near = self._known.near(word)
+        known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
+        return f"did you mean {near.title()}?" if near else f"sections are {known}, Goal, Context"
 
     def _open(self, header: str, number: int, column: int, sub: bool) -> None:
         """A use case begins, or with `sub` a case, whose text is its solution."""
         case = self._header(header, number, column)
         case.sub = sub
-        self._done.append(case)
+        self._close()
         self._case, self._section = case, None
         if sub:
-            self._section = case.sections["solution"] = _Section(number, column)
+            self._section = _Section(number, column)
+            case.sections.append(("solution", self._section))
 
     def _header(self, header: str, number: int, column: int) -> _Open:
         header = " ".join(header.split())
@@ -175,15 +214,11 @@ class _Parser:
         if found is None:
             fix = "write it as: ### UseCase: my_use_case"
             self._say(number, column, f"{header[:80]!r} is no id of a use case", fix, "id")
-            return _Open(header or f"line_{number}", number, column, self._version)
-
-        def say(column: int, message: str, fix: str) -> None:
-            self._say(number, column, message, fix, "condition")
-
+            return _Open(header, number, column, self._version)
         conditions: list[Condition] = []
         for group in re.finditer(r"<([^<>]*)>", found["conditions"]):
             place = column + found.start("conditions") + group.start(1)
-            conditions += read_conditions(group[1], number, place, say)
+            conditions += read_conditions(group[1], number, place, partial(self._say, number))
         limit = int(found["limit"][:9]) if found["limit"] else None
         case = _Open(found["id"], number, column, self._version)
         case.limit, case.conditions = limit, tuple(conditions)
@@ -206,26 +241,26 @@ class _Parser:
 
     # --- sections ---------------------------------------------------------------------------------
 
+    def _close(self) -> None:
+        """The use case that is open is finished."""
+        if self._case is not None:
+            self._cases.append(self._finished(self._case))
+            self._case = None
+
     def _finished(self, case: _Open) -> UseCase:
-        description = ""
+        description: list[str] = []
         examples: dict[str, int] = {}
-        sections: dict[SectionName, tuple[Part, ...]] = {}
-        for name, section in case.sections.items():
+        parts: dict[SectionName, list[Part]] = {}
+        for name, section in case.sections:
             self._check_section(section)
             if name == "description":
-                description = "\n".join(line.text.strip() for line in section.lines).strip()
+                description.append(_plain_text(section.lines))
             elif name == "examples":
                 for text, number in _examples(section.lines):
                     examples.setdefault(text, number)
             else:
-                sections[name] = read_parts(section.lines, self._say)
-        if "description" not in case.sections and not case.sub:
-            fix = "say when it applies"
-            message = f"use case {case.id} has no Description"
-            self._say(case.line, 1, message, fix, "no-description")
-        if "solution" not in case.sections:
-            message = f"use case {case.id} has no Solution"
-            self._say(case.line, 1, message, "say what to do", "no-solution")
+                parts.setdefault(name, []).extend(read_parts(section.lines, self._say))
+        self._check_case(case)
         return UseCase(
             id=case.id,
             line=case.line,
@@ -233,9 +268,9 @@ class _Parser:
             category=case.category,
             execution_limit=case.limit,
             conditions=case.conditions,
-            description=description,
+            description="\n".join(filter(None, description)),
             examples=tuple(examples),
-            sections=sections,
+            sections={name: tuple(found) for name, found in parts.items()},
             sub=case.sub,
             column=case.column,
             example_lines=tuple(examples.values()),
@@ -245,8 +280,18 @@ class _Parser:
     def _role(self, role: _Role) -> Role:
         return Role(role.name, read_parts(role.section.lines, self._say), role.section.line)
 
+    def _check_case(self, case: _Open) -> None:
+        there = {name for name, _ in case.sections}
+        what = f"use case {case.id}" if case.id else "the use case"
+        if "description" not in there and not case.sub:
+            message = f"{what} has no Description"
+            self._say(case.line, 1, message, "say when it applies", "no-description")
+        if "solution" not in there:
+            message = f"{what} has no Solution"
+            self._say(case.line, 1, message, "say what to do", "no-solution")
+
     def _check_section(self, section: _Section) -> None:
-        if not any(line.text.strip() for line in section.lines):
+        if not section.may_be_empty and not any(line.text.strip() for line in section.lines):
             fix = "say something below it, or remove the heading"
             self._say(section.line, section.column, "the section is empty", fix, "empty-section")
 
@@ -264,6 +309,16 @@ def heading_of(text: str) -> re.Match[str] | None:
     return None
 
 
+def _plain_text(lines: list[SourceLine]) -> str:
+    """The lines as text, fences as they are, with one empty line at most between others."""
+    found: list[str] = []
+    for line in lines:
+        text = line.text if line.fenced else line.text.strip()
+        if text or line.fenced or (found and found[-1]):
+            found.append(text)
+    return "\n".join(found).strip()
+
+
 def _examples(lines: list[SourceLine]) -> Iterator[tuple[str, int]]:
     for line in lines:
         if text := without_bullet(line.text):
@@ -272,10 +327,6 @@ def _examples(lines: list[SourceLine]) -> Iterator[tuple[str, int]]:
 
 def without_bullet(text: str) -> str:
     """An example without the bullet before it."""
+    if text.startswith("- "):
+        return text[2:].strip()
     return text[BULLET.match(text).end() :].strip()  # type: ignore[union-attr]
-
-
-def _fix_of_section(word: str) -> str:
-    near = _KNOWN.near(word)
-    known = "Description, Steps, Solution, Alternative Solution, Fallback Solution, Examples"
-    return f"did you mean {near.title()}?" if near else f"sections are {known}, Goal, Context"

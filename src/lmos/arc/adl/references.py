@@ -182,8 +182,10 @@ class _Linker:
     def _ids(self, name: str) -> Meant | None:
         """The ids of a file, which is read now if it has not been; None when there is none."""
         if name not in self._files:
+            if len(self._files) > MAX_FILES:
+                raise errors.TooLarge(f"the document refers to more than {MAX_FILES} files")
             self._files[name] = None
-            text = self._loader.read(name) if len(self._files) <= MAX_FILES else None
+            text = self._loader.read(name)
             if text is not None:
                 document = parse(text, name)
                 self._diagnostics += (replace(d, file=name) for d in document.diagnostics)
@@ -191,9 +193,15 @@ class _Linker:
         return self._files[name]
 
     def _bases(self) -> list[UseCase]:
-        for name in self._loader.bases():
-            self._ids(name)
         names = {name for name in self._loader.bases() if name != self._name}
+        for name in sorted(names):
+            try:
+                self._ids(name)
+            except errors.InvalidInput as error:
+                found = Diagnostic(
+                    1, 1, error.message, "mend the file", "unreadable-file", file=name
+                )
+                self._diagnostics.append(found)
         return [case for (name, _), case in self._cases.items() if name in names]
 
     # --- following --------------------------------------------------------------------------------
@@ -286,8 +294,10 @@ def circles(edges: Mapping[Key, Sequence[Key]]) -> Iterator[list[Key]]:
 def _places(case: UseCase) -> Iterator[_Place]:
     for part in case.parts():
         if isinstance(part, Line) and part.references:
-            for found in REFERENCE.finditer(part.text):
-                yield _Place(case.file, found[1], *part.position(found.start()))
+            found = list(REFERENCE.finditer(part.text))
+            places = part.positions(match.start() for match in found)
+            for match, (number, column) in zip(found, places, strict=True):
+                yield _Place(case.file, match[1], number, column)
         elif isinstance(part, Option) and part.reference:
             yield _Place(case.file, part.reference, part.number, part.column)
 

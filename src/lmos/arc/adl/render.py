@@ -85,7 +85,7 @@ def filled(text: str, values: Mapping[str, Any]) -> str:
 def _use_case(case: UseCase, facts: Facts, values: Mapping[str, Any], runners: Runners) -> str:
     out = [f"### UseCase: {case.id}", "#### Description", filled(case.description, values)]
     for title, name in _sections(case, facts):
-        where = f"use case {case.id}"
+        where = f"use case {case.id}" + (f" in {case.file}.md" if case.file else "")
         if text := text_of(case.section(name), facts, values, runners, where):
             out += [f"#### {title}", text]
     if case.examples:

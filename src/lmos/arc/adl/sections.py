@@ -6,6 +6,7 @@ A condition before a line's text counts for that line; alone on its line it open
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from lmos.arc.adl.ast import Block, Condition, Fence, Line, Option, Part
 from lmos.arc.adl.conditions import read_conditions
@@ -17,9 +18,10 @@ MAX_REPLY_LINES = 100
 MAX_DEPTH = 20
 
 CONDITION = re.compile(
-    r"\s*(?:-\s+)?<((?:regex:(?:\\.|[^\\>])*|[!\w(][!\w,.\-() ]*))>", re.IGNORECASE
+    r"\s*(?:-\s+)?<[ \t]*((?:regex:(?:\\.|[^\\>])*|[!\w(][!\w,.\-() ]*))>", re.IGNORECASE
 )
 _UNCLOSED = re.compile(r"\s*(?:-\s+)?<(?:regex:|!?[A-Za-z_])[^>]*$", re.IGNORECASE)
+_ODD = re.compile(r"\s*(?:-\s+)?(<!?[A-Za-z_][^<>/@]*>)")
 _TOOL = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\(\)(!?)")
 _TOOL_WITH_ARGUMENTS = re.compile(r"(?<![\w@.\\])@([A-Za-z_][\w-]*)\((?=[^)\s])")
 REFERENCE = re.compile(r"(?<![\w\\#{&/])#((?:[\w.-]+/)*[A-Za-z_][\w-]*)(?=[\s.,;:!?)]|$)")
@@ -92,7 +94,7 @@ class _Section:
         closes = 0
         if "</>" in text:
             text, closes = _CLOSE.subn("", text)
-        if conditions and not closes and not text.strip():
+        if conditions is not None and not closes and not text.strip():
             self._open_block(conditions, line.number)
             return
         if not text.strip() and not closes:
@@ -100,7 +102,7 @@ class _Section:
         elif text.strip():
             part = self._text(text, line.number, column)
             self._add(Block(conditions, (part,), line.number, True) if conditions else part)
-        elif conditions:
+        elif conditions is not None:
             column = line.text.find("<") + 1
             fix = "put text between the condition and </>"
             self._say(line.number, column, "the block is empty", fix, "empty-block")
@@ -130,28 +132,33 @@ class _Section:
             command.enforced,
         )
 
-    def _leading(self, line: SourceLine) -> tuple[tuple[Condition, ...], str, int]:
-        """The conditions before a line's text, the text, and the column where it begins."""
+    def _leading(self, line: SourceLine) -> tuple[tuple[Condition, ...] | None, str, int]:
+        """The conditions before a line's text, None for none, the text, and where it begins."""
         if "<" not in line.text:
-            return (), line.text, 1
+            return None, line.text, 1
         found: list[Condition] = []
         bullet, end = "", 0
         while match := CONDITION.match(line.text, end):
             bullet = bullet or ("- " if match[0].lstrip().startswith("- ") else "")
-            found += read_conditions(match[1], line.number, match.start(1) + 1, self._wrong(line))
+            found += read_conditions(
+                match[1], line.number, match.start(1) + 1, partial(self._say, line.number)
+            )
             end = match.end()
+        self._check_rest(line, end)
+        if not end:
+            return None, line.text, 1
+        text = line.text[end:].lstrip()
+        return tuple(found), bullet + text, len(line.text) - len(text) - len(bullet) + 1
+
+    def _check_rest(self, line: SourceLine, end: int) -> None:
+        """Tells of what looks like a condition behind those that a line begins with."""
+        column = line.text.find("<", end) + 1
         if _UNCLOSED.match(line.text, end):
-            column = line.text.find("<", end) + 1
             fix = "end it with >, or write \\< for the sign"
             self._say(line.number, column, "the condition is never closed", fix, "condition")
-        text = line.text[end:].lstrip() if found else line.text
-        column = len(line.text) - len(text) - len(bullet) + 1
-        return tuple(found), bullet + text, column
-
-    def _wrong(self, line: SourceLine) -> Callable[[int, str, str], None]:
-        return lambda column, message, fix: self._say(
-            line.number, column, message, fix, "condition"
-        )
+        elif odd := _ODD.match(line.text, end):
+            fix = "names have letters, digits, _ - and . only; write \\< for the sign"
+            self._say(line.number, column, f"{odd[1][:60]} is no condition", fix, "condition")
 
     def _blank(self, number: int) -> None:
         """An empty line; several are one."""
@@ -177,7 +184,7 @@ class _Section:
         if not self._open:
             return False
         conditions, parts, number = self._open.pop()
-        self._add(Block(conditions, tuple(parts), number))
+        self._add(Block(conditions, tuple(_trimmed(parts)), number))
         return True
 
     def _close_all(self) -> None:
@@ -193,8 +200,9 @@ def _fence(lines: Sequence[SourceLine]) -> Fence:
     column = len(first) - len(mark) + 1
     info = mark.lstrip(mark[0])
     mark = mark[: len(mark) - len(info)]
-    inner = lines[1:-1] if lines[-1].kind == "close" else lines[1:]
-    code = "\n".join(line.text for line in inner)
+    closed = lines[-1].kind == "close"
+    code = "\n".join(line.text for line in (lines[1:-1] if closed else lines[1:]))
+    code = code if closed else code.rstrip("\n")
     language = info.split()[0] if info.strip() else ""
     return Fence(language, code, lines[0].number, column, mark, info.strip())
 

@@ -37,13 +37,18 @@ class _Opened:
 
 
 class Source:
-    """The lines that count, the comments, and a diagnostic for what is opened and never closed."""
+    """The lines that count, in order and once; then the comments among them, and a diagnostic for
+    what is opened and never closed.
+    """
 
     def __init__(self, text: str) -> None:
         self.comments: list[Comment] = []
         self._opened: _Opened | None = None
         self._comment: list[str] = []
-        self.lines = list(self._read(lines_of_text(text)))
+        self._raw = lines_of_text(text)
+
+    def __iter__(self) -> Iterator[SourceLine]:
+        return self._read(self._raw)
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -70,8 +75,9 @@ class Source:
             if kind := self._in_fence(line, number):
                 yield SourceLine(number, line, kind)
                 continue
+            inside = self._opened is not None
             text = self._uncommented(line, number)
-            if text.strip() or text == line:
+            if text.strip() or (text == line and not inside):
                 yield SourceLine(number, text)
 
     def _in_fence(self, line: str, number: int) -> LineKind | None:

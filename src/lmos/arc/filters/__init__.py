@@ -11,6 +11,8 @@ On the way out:
     StaticResponse       a quoted solution is said as it stands
     MustSentences        what the solution says the answer MUST do, it does
     AskSentences         what the solution says to ASK is asked
+    SolutionCompliance   an answer that is far from the solution is tried again
+    AskOnce              what the user has said already is not asked again
     ApplyModel           a language model rewrites the answer
     ForVoice             fit to be read aloud
     ReturnUseCaseId      the use case before the text, for evaluations
@@ -24,6 +26,7 @@ filter reads sentences one at a time, so that the answer streams; see `lmos.arc.
 
 from lmos.arc.filters.admitting import Admit
 from lmos.arc.filters.anonymizer import Anonymizer
+from lmos.arc.filters.complying import AskOnce, SolutionCompliance
 from lmos.arc.filters.detecting import HackingDetector, UnresolvedDetector
 from lmos.arc.filters.disguise import Disguise
 from lmos.arc.filters.hallucination import HallucinationCheck
@@ -40,6 +43,7 @@ __all__ = [
     "Admit",
     "Anonymizer",
     "ApplyModel",
+    "AskOnce",
     "AskSentences",
     "Disguise",
     "ForVoice",
@@ -50,6 +54,7 @@ __all__ = [
     "Rephraser",
     "Replace",
     "ReturnUseCaseId",
+    "SolutionCompliance",
     "StaticResponse",
     "UnresolvedDetector",
 ]

@@ -10,10 +10,13 @@ from lmos.arc.filters import values
 from lmos.arc.filters.disguise import Disguise, Finder, named
 from lmos.arc.filters.values import Kind
 from lmos.model import AnonymizationEntity, Message
+from lmos.state import Summarise
 
 #: What is private unless said otherwise.
 PRIVATE = ("email", "iban", "card", "phone")
 _KEPT = "anonymization-entities"
+#: Stands between messages that are hidden together, so that they share their placeholders.
+_BETWEEN = "\x1e\n\x1e"
 
 
 class Anonymizer:
@@ -81,6 +84,21 @@ class Anonymizer:
         await self._keep(ctx)
         return self._of(ctx).restore(text)
 
+    def summarising(self, summarise: Summarise) -> Summarise:
+        """The same summary of a conversation, made without seeing its private values:
+
+        MemorySettings(summarise=anonymizer.summarising(summarised_by("openai:gpt-4o-mini")))
+        """
+
+        async def hidden(messages: Sequence[Message]) -> str:
+            disguise = Disguise(kinds=self._kinds)
+            told = [message.content.replace(_BETWEEN, " ") for message in messages]
+            texts = disguise.hide(_BETWEEN.join(told)).split(_BETWEEN)
+            shown = [m.but(content=text) for m, text in zip(messages, texts, strict=False)]
+            return disguise.restore(await summarise(shown))
+
+        return hidden
+
     def _of(self, ctx: Context) -> Disguise:
         """The turn's disguise, which the loop around the model uses too."""
         if ctx.disguise is None:
@@ -98,7 +116,8 @@ class Anonymizer:
 
     async def _keep(self, ctx: Context) -> None:
         if self._remember and len(ctx.entities) > ctx.local.get(_KEPT, 0):
-            await ctx.memory.put(_KEPT, [entity.wire() for entity in ctx.entities])
+            kept = [entity.wire() for entity in ctx.entities]
+            await ctx.memory.put(_KEPT, kept, sensitive=True)
             ctx.local[_KEPT] = len(ctx.entities)
 
 

@@ -44,16 +44,12 @@ class Disguise:
 
     def hide(self, text: str) -> str:
         """The text with placeholders for its values. Placeholders in it stay as they are."""
-        names, hidden, at = _Names(self.entities, text), "", 0
-        all_found = self._found(text)
-        starts = {found.start for found in all_found}
-        for found in all_found:
-            hidden += text[at : found.start]
-            # What comes next is hidden too where it follows at once: it may begin with a letter.
-            after = "_" if found.end in starts else text[found.end : found.end + 1]
-            hidden += names.of(found, hidden[-1:], after)
-            at = found.end
-        return hidden + text[at:]
+        found = self._found(text)
+        names, parts, at = _Names(self.entities, text, found), [], 0
+        for value in found:
+            parts += [text[at : value.start], names.of(value)]
+            at = value.end
+        return "".join([*parts, text[at:]])
 
     def restore(self, text: str) -> str:
         """The text with the values for the placeholders in it; others in it stay as they are. Small
@@ -96,18 +92,22 @@ class Disguise:
 class _Names:
     """Which placeholder a value of the text gets; new ones are added to the entities."""
 
-    def __init__(self, entities: list[AnonymizationEntity], text: str) -> None:
+    def __init__(
+        self, entities: list[AnonymizationEntity], text: str, found: Sequence[Found]
+    ) -> None:
         self._entities = entities
+        # Another placeholder may come next to one, so what is replaced counts as a letter.
+        self._text = "".join(_lettered(text, found))
         self._said = text.upper().replace("\\", "")
         self._taken = {_canonical(entity.replacement) for entity in entities}
         self._known: dict[str, list[str]] = defaultdict(list)
         for entity in entities:
             self._known[entity.value].append(entity.replacement)
 
-    def of(self, found: Found, before: str, after: str) -> str:
-        """The placeholder that the value has, or a new one. `before` and `after` are its
-        neighbours.
-        """
+    def of(self, found: Found) -> str:
+        """The placeholder that the value has, or a new one."""
+        before = self._text[max(0, found.start - 1) : found.start]
+        after = self._text[found.end : found.end + 1]
         for replacement in self._known[found.text]:
             if _stands(replacement, before, after):
                 return replacement
@@ -122,6 +122,16 @@ class _Names:
         self._known[value].append(made)
         self._entities.append(AnonymizationEntity(type=type_, value=value, replacement=made))
         return made
+
+
+def _lettered(text: str, found: Sequence[Found]) -> Iterator[str]:
+    """The text with letters where something was found."""
+    at = 0
+    for value in found:
+        yield text[at : value.start]
+        yield "x" * (value.end - value.start)
+        at = value.end
+    yield text[at:]
 
 
 def words(known: Iterable[str], text: str) -> Iterator[Span]:

@@ -25,10 +25,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lmos.arc.serving import health, mounts
-from lmos.arc.serving.settings import Settings
+from lmos.arc.serving.settings import Settings, supervised
 from lmos.model import Description, Responder
 from lmos.model.errors import InvalidInput, NotFound
-from lmos.protocols import a2a, auth, http, openai
+from lmos.protocols import a2a, auth, connecting, http, openai, origins
 from lmos.protocols import lmos as lmos_protocol
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = (a2a.CARD, a2a.OLD_CARD, "/.well-known/capabilities.json")
 _IN_PATH = re.compile(r"[\w.~-]+")
+#: Seconds that turns over gRPC get in a process that is supervised; the supervisor gives fewer.
+DRAIN = 75.0
 #: Headers of answers that pages of other origins may read.
 EXPOSED = ("x-conversation-id", "x-turn-id", "a2a-extensions", "retry-after", "www-authenticate")
 
@@ -156,7 +158,9 @@ class _App:
                     expose_headers=EXPOSED,
                 )
             )
-        if self._settings.auth:
+        if not self._settings.auth:
+            found.append(Middleware(origins.Origins, allowed=cors.origins if cors else ()))
+        else:
             found.append(
                 Middleware(auth.Guard, auth=self._settings.auth, open_paths=self.open_paths())
             )
@@ -170,7 +174,7 @@ class _App:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(http.close_session)
+            stack.push_async_callback(connecting.disconnect)
             for agent in self._agents.values():
                 await agent.start()
                 stack.push_async_callback(agent.stop)
@@ -188,7 +192,11 @@ class _App:
         from lmos.protocols.a2a import rpc
 
         async with rpc.serving(
-            self._services, address, auth=self._settings.auth, leaving=self._health.leaving
+            self._services,
+            address,
+            auth=self._settings.auth,
+            leaving=self._health.leaving,
+            grace=DRAIN if supervised() else rpc.GRACE,
         ) as self._grpc_port:
             yield
 

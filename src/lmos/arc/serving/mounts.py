@@ -6,15 +6,16 @@ its protocol itself, so a process without the extra, or an agent that is not ser
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
+from lmos.arc import features
 from lmos.arc.serving.settings import Settings
-from lmos.model import Responder
+from lmos.model import Responder, Turn, TurnEvent
 
 if TYPE_CHECKING:
     from lmos.arc.serving.settings import AnyAgent
@@ -29,6 +30,13 @@ class Served:
     agents: "Mapping[str, AnyAgent]"
     responders: Mapping[str, Responder]
     settings: Settings
+
+    async def default(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """Answers a turn for which the caller names no agent: the first whose features are on."""
+        agent = await features.active(list(self.agents.values()), turn)
+        async with aclosing(self.responders[agent.name](turn)) as events:
+            async for event in events:
+                yield event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +61,21 @@ def _graphql(served: Served) -> Mounted:
     from lmos.protocols.directory import several
 
     if not served.settings.dev:
-        return Mounted(graphql.routes(several(served.responders)))
+        return Mounted(graphql.routes(several(served.responders, served.default)))
     from lmos.arc.editor import usecases_route
+    from lmos.arc.serving.happening import forwarding
     from lmos.arc.serving.workbench import AgentTools
 
     feed = graphql.Feed()
     watched = {name: feed.watched(responder) for name, responder in served.responders.items()}
     tools = AgentTools(served.agents)
-    routes = graphql.routes(several(watched), tools=tools, calling=True, events=feed.events)
-    return Mounted([*routes, usecases_route()])
+    routes = graphql.routes(
+        several(watched, feed.watched(served.default)),
+        tools=tools,
+        calling=True,
+        events=feed.events,
+    )
+    return Mounted([*routes, usecases_route()], forwarding(feed))
 
 
 def _agui(served: Served) -> Mounted:
@@ -69,11 +83,19 @@ def _agui(served: Served) -> Mounted:
     from lmos.protocols import agui
     from lmos.protocols.directory import several
 
-    return Mounted(agui.routes(several(served.responders)))
+    return Mounted(agui.routes(several(served.responders, served.default)))
+
+
+def _mcp(served: Served) -> Mounted:
+    """MCP at `/mcp`: every agent as a tool, and their tools."""
+    from lmos.arc.mcp_serving import face
+
+    made = face(*served.agents.values(), responders=served.responders)
+    return Mounted(made.routes(), made.running)
 
 
 #: The protocols, in the order of their routes.
-MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui)]
+MOUNTS: list[Mount] = [Mount("graphql", _graphql), Mount("ag_ui", _agui), Mount("mcp", _mcp)]
 
 
 def mounted(served: Served) -> list[Mounted]:

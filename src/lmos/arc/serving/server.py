@@ -6,12 +6,14 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from lmos.arc import observing
 from lmos.arc.serving.app import app
-from lmos.arc.serving.settings import Settings
+from lmos.arc.serving.settings import Settings, supervised
 from lmos.model.errors import LmosError
 from lmos.protocols import loop
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 #: Seconds that running turns get to finish when the process is asked to end; one that is supervised
 #: leaves it to its supervisor to lose patience, who knows whether it is replaced or no more needed.
 GRACE = 8
+#: Seconds that a collector gets to take the last spans.
+LAST_SPANS = 3
 #: Bytes of what a supervisor is told at once.
 DATAGRAM = 32_000
 #: Seconds between looks whether the process that started this one is still there.
@@ -35,18 +39,23 @@ def serve(
     settings: Settings | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, on an address or an inherited listening socket; then running
-    turns finish, see `GRACE`.
+    turns finish, see `GRACE`. Figures are at `/metrics`, and spans go where the environment says,
+    see `lmos.arc.observing`.
     """
     served = tuple(agents) if isinstance(agents, Sequence) else (agents,)
     for agent in served:
         agent.check()
+    settings = settings or Settings()
+    if settings.metrics is None:
+        settings = replace(settings, metrics=observing.endpoint())
+    observing.start_tracing(", ".join(agent.name for agent in served))
     config = uvicorn.Config(
         app(served, settings),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=None if _supervised() else GRACE,
+        timeout_graceful_shutdown=None if supervised() else GRACE,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
     loop.run(_Server(config, served).serve(sockets))
@@ -79,7 +88,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Runs until asked to end. A supervised process also ends when its supervisor is gone."""
-        if not _supervised():
+        if not supervised():
             await super().main_loop()
             return
         watch = asyncio.create_task(self._watch_parent())
@@ -90,19 +99,18 @@ class _Server(uvicorn.Server):
             await asyncio.gather(watch, return_exceptions=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finishes what runs, over every protocol."""
+        """Finishes what runs, over every protocol, and sends the last spans."""
         self.config.app.state.leaving.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SPANS):
+                await asyncio.to_thread(observing.stop_tracing)
 
     async def _watch_parent(self) -> None:
         while os.getppid() == self._parent:  # noqa: ASYNC110  (nobody tells when a parent dies)
             await asyncio.sleep(PARENT_EVERY)
         self.config.timeout_graceful_shutdown = GRACE
         self.should_exit = True
-
-
-def _supervised() -> bool:
-    return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(address: str, **more: str) -> None:

@@ -1,5 +1,6 @@
 """How agents are served, where it is not told by the agents themselves."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,3 +49,8 @@ class Settings:
     def schemes(self) -> tuple[str, ...]:
         """The kinds of credentials that are accepted."""
         return self.auth.schemes if self.auth else ()
+
+
+def supervised() -> bool:
+    """Whether this process was started by one that looks after it, and ends it when it must."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))

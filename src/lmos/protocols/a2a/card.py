@@ -128,7 +128,7 @@ def card_of(description: Description, base: str, offer: Offer = NOTHING) -> dict
         **_security(offer.schemes),
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
-        "skills": [skill(capability) for capability in description.capabilities],
+        "skills": skills(description),
     }
 
 
@@ -174,6 +174,15 @@ def _extension(description: Description) -> dict[str, Any]:
             "supportedChannels": list(description.supported_channels),
         },
     }
+
+
+def skills(description: Description) -> list[dict[str, Any]]:
+    """What the agent can do: its capabilities, and the skills that it tells of."""
+    found = {capability.key: skill(capability) for capability in description.capabilities}
+    for told in description.skills:
+        wire = {k: v for k, v in told.wire().items() if v not in ([], "")}
+        found[told.id] = {"description": told.name, "tags": [told.name], **wire}
+    return list(found.values())
 
 
 def skill(capability: Capability) -> dict[str, Any]:

@@ -50,5 +50,5 @@ def shared(descriptions: Sequence[Description]) -> dict[str, Any]:
         },
         "defaultInputModes": ["text"],
         "defaultOutputModes": ["text"],
-        "skills": [card.skill(c) for d in descriptions for c in d.capabilities],
+        "skills": [skill for d in descriptions for skill in card.skills(d)],
     }

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: Seconds that running turns get when the server stops.
 GRACE = 8.0
-_UNARY = ("SendMessage", "GetTask", "CancelTask")
+_UNARY = ("SendMessage", "GetTask", "ListTasks", "CancelTask")
 _REFUSED = (
-    *("ListTasks", "GetExtendedAgentCard", "CreateTaskPushNotificationConfig"),
+    *("GetExtendedAgentCard", "CreateTaskPushNotificationConfig"),
     *("GetTaskPushNotificationConfig", "ListTaskPushNotificationConfigs"),
     "DeleteTaskPushNotificationConfig",
 )
@@ -37,10 +37,11 @@ async def serving(
     *,
     auth: Auth | None = None,
     leaving: asyncio.Event | None = None,
+    grace: float = GRACE,
 ) -> AsyncGenerator[int, None]:
     """Serves the agents at `host:port` while the block runs, and gives the port (0 picks one).
     A single agent needs no tenant. From when `leaving` is set, or else the block ends, no new turn
-    is taken, and running ones get `GRACE` seconds.
+    is taken, and running ones get `grace` seconds.
     """
     try:
         import grpc.aio
@@ -55,18 +56,18 @@ async def serving(
     except RuntimeError as error:
         raise LmosError(f"cannot listen for gRPC at {address}: {error}") from None
     await server.start()
-    stopping = asyncio.ensure_future(_stop_when(server, leaving)) if leaving else None
+    stopping = asyncio.ensure_future(_stop_when(server, leaving, grace)) if leaving else None
     try:
         yield port
     finally:
         if stopping is not None:
             stopping.cancel()
-        await server.stop(GRACE)
+        await server.stop(grace)
 
 
-async def _stop_when(server: "grpc.aio.Server", leaving: asyncio.Event) -> None:
+async def _stop_when(server: "grpc.aio.Server", leaving: asyncio.Event, grace: float) -> None:
     await leaving.wait()
-    await server.stop(GRACE)
+    await server.stop(grace)
 
 
 def _servicer(calls: "_Calls") -> Any:
@@ -155,11 +156,13 @@ class _Calls:
 
 
 async def _answer(name: str, service: Service, params: dict[str, Any], asked: Asked) -> Any:
-    from a2a.types import SendMessageResponse, Task
+    from a2a.types import ListTasksResponse, SendMessageResponse, Task
 
     if name == "SendMessage":
         task = await service.finished(*service.begin(params, asked))
         return _parsed({"task": task}, SendMessageResponse())
+    if name == "ListTasks":
+        return _parsed(service.tasks(params, asked), ListTasksResponse())
     found = service.task if name == "GetTask" else service.cancel
     return _parsed(found(params, asked), Task())
 

@@ -46,6 +46,7 @@ def routes(
         Route(base, agent.rpc, methods=["POST"]),
         Route(f"{base}/message:send", agent.send, methods=["POST"]),
         Route(f"{base}/message:stream", agent.stream, methods=["POST"]),
+        Route(f"{base}/tasks", agent.tasks, methods=["GET"]),
         Route(f"{base}/tasks/{{id}}:cancel", agent.cancel, methods=["POST"]),
         *(Route(base + path, _Refused(name)) for path, name in _REFUSED.items()),
         Route(f"{base}/tasks/{{id}}", agent.task, methods=["GET"]),
@@ -54,7 +55,6 @@ def routes(
 
 #: What HTTP+JSON has and we do not, by its path.
 _REFUSED = {
-    "/tasks": "ListTasks",
     "/tasks/{id}:subscribe": "SubscribeToTask",
     "/tasks/{id}/pushNotificationConfigs": "TaskPushNotificationConfig",
     "/tasks/{id}/pushNotificationConfigs/{config}": "TaskPushNotificationConfig",
@@ -122,6 +122,8 @@ class _Agent:
                 result = await self._sent(request, params)
             case "GetTask":
                 result = self._service.task(params, asked)
+            case "ListTasks":
+                result = self._service.tasks(params, asked)
             case "CancelTask":
                 result = self._service.cancel(params, asked)
             case _:
@@ -156,6 +158,13 @@ class _Agent:
         """A task as it is now."""
         try:
             return _a2a_json(self._service.task(request.path_params, _asked(request)))
+        except LmosError as error:
+            return faults.rest_error(error)
+
+    async def tasks(self, request: Request) -> Response:
+        """The caller's tasks."""
+        try:
+            return _a2a_json(self._service.tasks(dict(request.query_params), _asked(request)))
         except LmosError as error:
             return faults.rest_error(error)
 

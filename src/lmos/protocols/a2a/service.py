@@ -8,7 +8,7 @@ from typing import Any
 from lmos.model import Responder, Turn, TurnEvent
 from lmos.model.errors import InvalidInput, LmosError
 from lmos.protocols import auth, limits
-from lmos.protocols.a2a import codec, faults
+from lmos.protocols.a2a import codec, faults, listing
 from lmos.protocols.a2a.tasks import Task, Tasks
 from lmos.protocols.answering import answered
 
@@ -17,7 +17,7 @@ VERSION = "1.0"
 EXTENSIONS = "a2a-extensions"
 
 _PUSH = "TaskPushNotificationConfig"
-_NOT_OFFERED = {"ListTasks", "SubscribeToTask", "GetExtendedAgentCard"}
+_NOT_OFFERED = {"SubscribeToTask", "GetExtendedAgentCard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,14 @@ class Service:
     def task(self, params: Any, asked: Asked) -> dict[str, Any]:
         """A task as it is now."""
         return self._tasks.get(asked.scope, _id(params)).snapshot()
+
+    def tasks(self, params: Any, asked: Asked) -> dict[str, Any]:
+        """The caller's tasks, one page of them. Only who has credentials is told: else there is no
+        telling whose tasks they are.
+        """
+        if auth.CALLER.get() is None:
+            raise faults.Unsupported("ListTasks is offered only where callers have credentials")
+        return listing.listed(self._tasks.of(asked.scope), params)
 
     def cancel(self, params: Any, asked: Asked) -> dict[str, Any]:
         """Ends a task."""

@@ -37,6 +37,8 @@ class Task:
         self.context_id = context_id
         self.extended = extended
         self.state = codec.WORKING
+        #: Since when its status is what it is.
+        self.since = datetime.now(UTC)
         self.stop = Stop()
         self._message: dict[str, Any] | None = None
         self._artifacts: list[dict[str, Any]] = []
@@ -48,11 +50,12 @@ class Task:
         """Goes on with another turn, after a question."""
         self.extended = extended
         self.state, self._message, self.stop = codec.WORKING, None, Stop()
+        self.since = datetime.now(UTC)
         self._events = []
 
     def cancel(self) -> None:
         """Ends the task; its turn, if one is running, is stopped."""
-        self.state = codec.CANCELED
+        self.state, self.since = codec.CANCELED, datetime.now(UTC)
         self.stop.request()
 
     # --- what is told --------------------------------------------------------------------------
@@ -95,15 +98,15 @@ class Task:
     # --- status --------------------------------------------------------------------------------
 
     def _status(self) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        status: dict[str, Any] = {"state": self.state, "timestamp": now}
+        since = self.since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        status: dict[str, Any] = {"state": self.state, "timestamp": since}
         if self._message is not None:
             status["message"] = self._message
         return status
 
     def _enter(self, event: TurnEvent) -> None:
         """Takes over the state and the message that the event brings."""
-        self._message = None
+        self._message, self.since = None, datetime.now(UTC)
         match event:
             case Done():
                 self.state = codec.COMPLETED
@@ -179,6 +182,10 @@ class Tasks:
             )
         task.resume(extended=extended)
         return task
+
+    def of(self, scope: str) -> list[Task]:
+        """All tasks of the scope."""
+        return [task for (whose, _), task in self._tasks.items() if whose == scope]
 
     def get(self, scope: str, task_id: str) -> Task:
         """The task, or `TaskNotFound`."""

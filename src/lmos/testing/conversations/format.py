@@ -230,10 +230,17 @@ class _Reader:
         except yaml.YAMLError as error:
             self._wrong(1, f"the settings are no YAML: {error}")
             return {}
+        if not isinstance(data, dict):
+            self._wrong(1, f"the settings are no entries; write key: value, not {data!r}")
+            return {}
         settings: dict[str, Any] = {}
         for key, value in data.items():
-            given = {str(k): _word(v) for k, v in value.items()} if key == "context" else value
-            self._set(1, settings, str(key), given)
+            if key == "context" and isinstance(value, dict):
+                value = {str(k): _word(v) for k, v in value.items()}
+            elif isinstance(value, dict | list):
+                self._wrong(1, f"{key!r} is one value, not {value!r}")
+                continue
+            self._set(1, settings, str(key), value if isinstance(value, dict) else _word(value))
         return settings
 
     def _set(self, number: int, settings: dict[str, Any], key: str, value: Any) -> None:

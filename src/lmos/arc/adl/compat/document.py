@@ -54,6 +54,12 @@ class ArcUseCase:
         """The lines of a section, empty when it is not there."""
         return self.lines.get(name, [])
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that it names, in order."""
+        named = (tool for lines in self.lines.values() for line in lines for tool in line.functions)
+        return tuple(dict.fromkeys(named))
+
     def references(self) -> Iterator[str]:
         """What it refers to where the original looks for references."""
         for name in _REFERRING:

@@ -54,6 +54,7 @@ class _Reader:
         self._version = found[1] if found else None
         self._done: list[ArcUseCase] = []
         self._section: Lines | Text | None = None
+        self._of_case = False
         self._description: list[str] = []
         self._examples: list[str] = []
 
@@ -85,6 +86,7 @@ class _Reader:
         else:
             known = (section for word, section in _SECTIONS.items() if word in line)
             self._section = next(known, None)
+            self._of_case = False
             if self._section is None:
                 raise ArcSyntaxError(f"Unknown UseCase section: {line.strip()}", number)
         return False
@@ -105,6 +107,7 @@ class _Reader:
             )
         )
         self._section = "solution" if self._done[-1].sub else None
+        self._of_case = self._done[-1].sub
 
     def _add(self, line: str) -> None:
         if not self._done or self._section is None:
@@ -113,7 +116,7 @@ class _Reader:
             self._description.append(line + "\n")
         elif self._section == "examples":
             self._examples.append(line + "\n")
-        else:
+        elif not (self._of_case and "# Case" in line):
             self._done[-1].lines.setdefault(self._section, []).append(read_line(line))
 
     def _finish(self) -> None:
