@@ -83,7 +83,7 @@ def test_a_tool_where_several_are_meant() -> None:
 
 
 async def test_run_sync_where_a_loop_runs() -> None:
-    with pytest.raises(errors.InvalidInput, match="await agent"):
+    with pytest.raises(errors.InvalidInput, match="await run"):
         agent().run_sync("hello")
 
 

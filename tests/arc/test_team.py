@@ -132,3 +132,44 @@ async def test_a_typed_agent_is_a_tool_of_another() -> None:
     assert [e.result for e in result.events if isinstance(e, ToolResult)] == ["5"]
     assert main.tools["adder"].description == "Adds two numbers."
     assert "Sum" in str(main.tools["adder"].schema)
+
+
+async def test_teams_and_chains_are_asked_like_agents() -> None:
+    front, billing = agent("front", to="billing"), agent("billing", "42 EUR.", "39 EUR.")
+    team = Team("team", [front, billing])
+    assert (await team.run("my bill", conversation="c", user="ann")).text == "42 EUR."
+    assert (await team.run("and before?", conversation="c")).text == "39 EUR."
+    async with aclosing(Chain("c", [billing]).stream("my bill")) as events:
+        assert "39 EUR." in collected([event async for event in events]).text
+    await team.stop()
+
+
+def test_run_sync_stops_everybody_who_took_part() -> None:
+    ended: list[str] = []
+
+    class Open:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def __aenter__(self) -> None:
+            pass
+
+        async def __aexit__(self, *error: object) -> None:
+            ended.append(self.name)
+
+    def opened(name: str, *replies: str, **more: Any) -> Agent:
+        return agent(name, *replies, deps=[Open(name)], **more)
+
+    assert Team("t", [opened("one", "Hello.")]).run_sync("hi").text == "Hello."
+    assert Chain("c", [opened("two", "Hello."), opened("three", "Bye.")]).run_sync("hi").text
+    assert opened("four", to="five", agents=[opened("five", "Hello.")]).run_sync("hi").text
+    assert ended == ["one", "two", "three", "four", "five"]
+
+
+async def test_an_agent_runs_within_a_block() -> None:
+    started: list[str] = []
+    greeter = agent("greeter", "Hello.")
+    greeter.on_start(lambda agent: started.append(agent.name))
+    async with greeter as running:
+        assert started == ["greeter"]
+        assert (await running.run("hi")).text == "Hello."

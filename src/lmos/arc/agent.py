@@ -3,13 +3,12 @@
 import asyncio
 import copy
 import inspect
-import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, get_args, overload
 
 from typing_extensions import TypeVar
 
@@ -32,7 +31,8 @@ from lmos.arc.memory import MemorySettings
 from lmos.arc.observing.events import agent_loaded
 from lmos.arc.outgoing import Filter, Window
 from lmos.arc.output import Output
-from lmos.arc.result import Result, collected, request_text
+from lmos.arc.requests import at_once, turn_of
+from lmos.arc.result import Result, collected
 from lmos.arc.running import Told
 from lmos.arc.sources import folder_of_caller, load, load_arc
 from lmos.arc.team import Answering
@@ -42,7 +42,6 @@ from lmos.llm import ModelChoice, ScriptedModel
 from lmos.model import (
     Capability,
     Description,
-    Message,
     Responder,
     Skill,
     Started,
@@ -389,8 +388,15 @@ class Agent(Generic[In, Out]):
                         await _awaited(function(self))
                     self._open = stack.pop_all()
 
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
     async def stop(self) -> None:
-        """Releases what `start` or answering opened."""
+        """Releases what `start` or answering opened; leaving `async with agent:` does."""
         opened, self._open = self._open, None
         if opened:
             await opened.aclose()
@@ -463,42 +469,17 @@ class Agent(Generic[In, Out]):
             try:
                 return await self.run(request, **options)
             finally:
-                await self.stop()
+                await team.stop_all([self, *self.agents.values()])
 
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(once())
-        raise errors.InvalidInput(
-            "run_sync starts an event loop, and here one runs already; await agent.run(...)"
-        )
+        return at_once(once())
 
     def stream(self, request: In | Turn, **options: Any) -> AsyncGenerator[TurnEvent, None]:
         """The events of the answer as they come; `options` are those of `run`."""
         return self.respond(self.turn(request, **options))
 
-    def turn(
-        self,
-        request: In | Turn,
-        *,
-        conversation: str = "",
-        user: str | User = "",
-        tenant: str = "",
-        channel: str = "",
-        system_context: Mapping[str, str] | None = None,
-    ) -> Turn:
-        """The turn that a request is; a turn as it is."""
-        if isinstance(request, Turn):
-            return request
-        return Turn(
-            tenant=tenant,
-            channel=channel,
-            conversation_id=conversation or uuid.uuid4().hex,
-            turn_id=uuid.uuid4().hex,
-            user=user if isinstance(user, User) else User(id=user),
-            messages=(Message(role="user", content=request_text(request)),),
-            system_context=dict(system_context or {}),
-        )
+    def turn(self, request: In | Turn, **options: Any) -> Turn:
+        """The turn that a request is, a turn as it is; `options` are those of `run`."""
+        return turn_of(request, **options)
 
     def as_tool(self, *, name: str = "", description: str = "") -> Tool:
         """The agent as a tool of another one: its request's type is the parameter's."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lmos.arc import features
 from lmos.arc.context import Context
+from lmos.arc.requests import Asked
 from lmos.arc.result import request_text
 from lmos.arc.tools import Tool, tool_of
 from lmos.model import (
@@ -61,9 +62,9 @@ class Named:
     responder: Responder
 
 
-class Remote:
-    """An agent at a URL, over the protocol that it speaks: `a2a`, `openai`, `graphql`, `mcp` or
-    `lmos`.
+class Remote(Asked):
+    """An agent at a URL, over the protocol that it speaks: `a2a`, `openai`, `graphql`, `agui`,
+    `mcp` or `lmos`.
 
         agent = Agent(name="a", agents=[Remote("http://billing:8000", name="billing-agent")])
     """
@@ -81,8 +82,14 @@ class Remote:
 
         return connect(AgentAddress(url=self.url, protocol=self.protocol))
 
+    async def stop(self) -> None:
+        """Closes what this process has open to others; they may be asked again."""
+        from lmos.protocols.connecting import disconnect
 
-class Team:
+        await disconnect()
+
+
+class Team(Asked):
     """Agents that hand turns over to each other. The first one answers, or the first whose features
     are on, later the one that answered last; a handover to a stranger goes on to whoever asked the
     team.
@@ -110,6 +117,10 @@ class Team:
         """The team as a responder."""
         return self.respond
 
+    async def stop(self) -> None:
+        """Stops the agents."""
+        await stop_all(self._agents.values())
+
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events; `turn.agent` chooses one of the team."""
         key = f"{key_of('team', turn)}/{self.name}"
@@ -131,7 +142,7 @@ class Team:
                 yield event
 
 
-class Chain:
+class Chain(Asked):
     """Agents that answer one after the other: each reads the answers of those before it, and the
     last one's is the answer. Where one fails, `on_failure` answers, once.
     """
@@ -149,6 +160,10 @@ class Chain:
     def responder(self) -> Responder:
         """The chain as a responder."""
         return self.respond
+
+    async def stop(self) -> None:
+        """Stops the agents."""
+        await stop_all([*self._agents, *([self._on_failure] if self._on_failure else [])])
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events."""
@@ -262,6 +277,13 @@ async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message
     finally:
         _CALLING.reset(token)
     return Message(role="assistant", content="\n\n".join(said), turn_id=turn.turn_id), usage
+
+
+async def stop_all(agents: Iterable[Answering]) -> None:
+    """Stops those of the agents that can be stopped, each once."""
+    for agent in {id(agent): agent for agent in agents}.values():
+        if (stop := getattr(agent, "stop", None)) is not None:
+            await stop()
 
 
 def an_agent(given: Answering) -> Answering:
