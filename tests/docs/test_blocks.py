@@ -76,8 +76,61 @@ def test_the_mcp_page_runs(
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
+def without_blocks(file: Path) -> str:
+    """The page without what stands in blocks."""
+    return re.sub(r"^(`{3,}).*?^\1$", "", file.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(file: Path) -> set[str]:
+    """What headings of a page are called in links."""
+    titles = re.findall(r"^#+ (.+)$", without_blocks(file), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: str) -> None:
     file = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
-        assert target.startswith("http") or (file.parent / target).exists(), target
+    prose = re.sub(r"(?<!\[)`[^`\n]*`", "", without_blocks(file))
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", prose):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        found = file.parent / name if name else file
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+def test_the_page_for_those_who_come_from_arc_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "coming-from-arc.md"
+    exec(compile(python_blocks(page), page.name, "exec"), {"__name__": "docs"})
+
+
+def test_what_replaces_something_of_arc_is_there() -> None:
+    import lmos
+    from lmos import arc, testing
+    from lmos.arc import filters, serving
+
+    homes = (lmos, arc, filters, serving, testing)
+    known = {name for home in homes for name in dir(home)} | {
+        "In",
+        "Out",
+        "T",
+        "Literal",
+        "State",
+        "False",
+    }
+    page = (ROOT / "docs" / "coming-from-arc.md").read_text()
+    table = page[page.index("## Concept by concept") : page.index("## Use cases")]
+    for row in re.findall(r"^\| .*? \| (.*) \|$", table, re.MULTILINE):
+        for code in re.findall(r"`([^`]+)`", row):
+            for name in re.findall(r"(?<![\w\"./-])[A-Z]\w*", code):
+                assert name in known, f"{name} in {row}"
