@@ -21,8 +21,9 @@ slow = Agent(name="slow-agent", use_cases="use_cases.md", model="direct")
 @slow.tool
 async def wait_long(ctx: Context) -> str:
     """Waits."""
+    seconds = float(Path("seconds").read_text())
     Path("inside").touch()
-    await asyncio.sleep(float(Path("seconds").read_text()))
+    await asyncio.sleep(seconds)
     return "done"
 '''
 SLOW_CASES = """### UseCase: wait_long
