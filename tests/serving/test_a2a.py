@@ -166,11 +166,13 @@ async def test_cancelling_stops_the_turn(binding: str) -> None:
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_client_that_leaves_stops_the_turn(binding: str, streaming: bool) -> None:
     agent, began, stopped = endless()
-    async with asking(agent, binding, streaming) as client, asyncio.timeout(10):
-        task = asyncio.create_task(ask(client, "x"))
-        await began.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    settings = Settings(grpc="127.0.0.1:0")
+    async with served(agent, settings) as url, asyncio.timeout(10):
+        async with client_of(url, binding, streaming) as client:
+            task = asyncio.create_task(ask(client, "x"))
+            await began.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await stopped.wait()
 
 
@@ -256,7 +258,8 @@ async def test_a_process_can_take_over_the_port_of_another() -> None:
     async def told(name: str) -> str:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             sent = request("hi")
-            answer = await a2a_pb2_grpc.A2AServiceStub(channel).SendMessage(sent)
+            stub = a2a_pb2_grpc.A2AServiceStub(channel)
+            answer = await stub.SendMessage(sent, wait_for_ready=True)
         return get_artifact_text(answer.task.artifacts[0])
 
     old, new = (Service(talker(name, f"I am {name}.").respond) for name in ("old", "new"))
@@ -265,7 +268,7 @@ async def test_a_process_can_take_over_the_port_of_another() -> None:
         assert await told("old") == "I am old."
         async with rpc.serving({"a": new}, f"127.0.0.1:{port}"):
             leaving.set()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while await told("new") != "I am new.":
                     pass
             assert [await told("new") for _ in range(10)] == ["I am new."] * 10
