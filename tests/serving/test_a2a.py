@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc.aio
@@ -255,7 +255,7 @@ async def test_a_caller_with_credentials_lists_its_tasks(binding: str) -> None:
 async def test_a_process_can_take_over_the_port_of_another() -> None:
     from lmos.protocols.a2a import Service, rpc
 
-    async def told(name: str) -> str:
+    async def told() -> str:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             sent = request("hi")
             stub = a2a_pb2_grpc.A2AServiceStub(channel)
@@ -263,15 +263,12 @@ async def test_a_process_can_take_over_the_port_of_another() -> None:
         return get_artifact_text(answer.task.artifacts[0])
 
     old, new = (Service(talker(name, f"I am {name}.").respond) for name in ("old", "new"))
-    leaving = asyncio.Event()
-    async with rpc.serving({"a": old}, "127.0.0.1:0", leaving=leaving) as port:
-        assert await told("old") == "I am old."
+    async with AsyncExitStack() as leaving:
+        port = await leaving.enter_async_context(rpc.serving({"a": old}, "127.0.0.1:0"))
+        assert await told() == "I am old."
         async with rpc.serving({"a": new}, f"127.0.0.1:{port}"):
-            leaving.set()
-            async with asyncio.timeout(10):
-                while await told("new") != "I am new.":
-                    pass
-            assert [await told("new") for _ in range(10)] == ["I am new."] * 10
+            await leaving.aclose()
+            assert [await told() for _ in range(10)] == ["I am new."] * 10
 
 
 async def test_a_task_is_the_same_in_every_transport() -> None:

@@ -3,7 +3,7 @@ bindings are one agent with the same tasks. Types and stubs are the SDK's (extra
 
 Several agents share a port: each one's card names it as `tenant`, which clients send along. The
 port is opened so that a process can take over from another one that still finishes its turns; a
-client that connects in that very moment may have to try again (gRPC's `wait_for_ready` does).
+client that asks in the very moment of the change may have to ask again.
 """
 
 import asyncio
