@@ -13,8 +13,11 @@ pytestmark = pytest.mark.browser
 
 def say(page: Page, text: str) -> Locator:
     """Sends the message and gives the block that answers it."""
+    expect(page.get_by_role("button", name="Send")).to_be_visible()  # nothing is being answered
+    said = page.locator(".lm-user").count()
     page.get_by_label("Message").fill(text)
     page.keyboard.press("Enter")
+    expect(page.locator(".lm-user")).to_have_count(said + 1)
     expect(page.locator(".lm-user").last).to_have_text(text)
     return page.locator(".lm-answer").last
 

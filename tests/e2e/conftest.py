@@ -1,6 +1,7 @@
 """A real platform: `lmos up` as its own process on a copy of the example."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,8 +66,16 @@ class Up:
             json.dumps(body).encode(),
             {"Content-Type": "application/json", **(headers or {})},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            said = error.read()
+            message = f"{error.msg}: {said.decode(errors='replace')}"
+            body = io.BytesIO(said)
+            raise urllib.error.HTTPError(
+                error.url, error.code, message, error.headers, body
+            ) from None
 
     def ask(self, text: str, conversation: str, channel: str = "acme/web", user: str = "") -> dict:
         """The answer to a message, over the REST API."""

@@ -21,8 +21,9 @@ slow = Agent(name="slow-agent", use_cases="use_cases.md", model="direct")
 @slow.tool
 async def wait_long(ctx: Context) -> str:
     """Waits."""
+    seconds = float(Path("seconds").read_text())
     Path("inside").touch()
-    await asyncio.sleep(float(Path("seconds").read_text()))
+    await asyncio.sleep(seconds)
     return "done"
 '''
 SLOW_CASES = """### UseCase: wait_long
@@ -115,7 +116,7 @@ def test_a_reload_finishes_the_running_turn_with_the_old_version(slow: Any) -> N
 def test_mistakes_are_told_with_their_place_and_the_rest_goes_on(slow: Any) -> None:
     agent = slow.directory / "agents" / "slow" / "agent.py"
     agent.write_text(agent.read_text() + "\ndef broken(:\n")
-    slow.wait_for(r"agents/slow/agent\.py:15: .*; the last good version stays")
+    slow.wait_for(r"agents/slow/agent\.py:16: .*; the last good version stays")
     cases = slow.directory / "agents" / "slow" / "use_cases.md"
     write(slow.directory, "one")
     cases.write_text(SLOW_CASES.replace("@wait_long", "@wait_lnog"))
@@ -125,7 +126,7 @@ def test_mistakes_are_told_with_their_place_and_the_rest_goes_on(slow: Any) -> N
     assert slow.ask("please wait", "still", "demo/web")["content"] == "one done"
     (slow.directory / "channel.yaml").write_text(CHANNEL)
     slow.wait_for(r"channel\.yaml is in force again")
-    told = [line for line in slow.output().splitlines() if "agent.py:15: " in line]
+    told = [line for line in slow.output().splitlines() if "agent.py:16: " in line]
     assert all(line.endswith("stays") for line in told)  # once each time, not twice
 
 

@@ -63,14 +63,20 @@ COMMAND = (sys.executable, SCRIPT)
 
 @pytest.fixture(autouse=True)
 async def _nothing_is_left() -> AsyncGenerator[None, None]:
-    """Afterwards there is no session, no task, no connection and no process."""
+    """Afterwards there is no session, no task, no connection and no process that was not before."""
     me = psutil.Process()
+    children, connections = me.children(recursive=True), established(me)
     yield
     await mcp.close_all()
     gc.collect()
     assert [task for task in asyncio.all_tasks() if "mcp " in task.get_name()] == []
-    assert me.children(recursive=True) == []
-    assert [c for c in me.net_connections() if c.status == psutil.CONN_ESTABLISHED] == []
+    assert [child for child in me.children(recursive=True) if child not in children] == []
+    assert established(me) <= connections
+
+
+def established(process: psutil.Process) -> set[Any]:
+    found = process.net_connections()
+    return {(c.laddr, c.raddr) for c in found if c.status == psutil.CONN_ESTABLISHED}
 
 
 def free_port() -> int:

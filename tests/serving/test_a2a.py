@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc.aio
@@ -166,11 +166,13 @@ async def test_cancelling_stops_the_turn(binding: str) -> None:
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_client_that_leaves_stops_the_turn(binding: str, streaming: bool) -> None:
     agent, began, stopped = endless()
-    async with asking(agent, binding, streaming) as client, asyncio.timeout(10):
-        task = asyncio.create_task(ask(client, "x"))
-        await began.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    settings = Settings(grpc="127.0.0.1:0")
+    async with served(agent, settings) as url, asyncio.timeout(10):
+        async with client_of(url, binding, streaming) as client:
+            task = asyncio.create_task(ask(client, "x"))
+            await began.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await stopped.wait()
 
 
@@ -253,22 +255,20 @@ async def test_a_caller_with_credentials_lists_its_tasks(binding: str) -> None:
 async def test_a_process_can_take_over_the_port_of_another() -> None:
     from lmos.protocols.a2a import Service, rpc
 
-    async def told(name: str) -> str:
+    async def told() -> str:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             sent = request("hi")
-            answer = await a2a_pb2_grpc.A2AServiceStub(channel).SendMessage(sent)
+            stub = a2a_pb2_grpc.A2AServiceStub(channel)
+            answer = await stub.SendMessage(sent, wait_for_ready=True)
         return get_artifact_text(answer.task.artifacts[0])
 
     old, new = (Service(talker(name, f"I am {name}.").respond) for name in ("old", "new"))
-    leaving = asyncio.Event()
-    async with rpc.serving({"a": old}, "127.0.0.1:0", leaving=leaving) as port:
-        assert await told("old") == "I am old."
+    async with AsyncExitStack() as leaving:
+        port = await leaving.enter_async_context(rpc.serving({"a": old}, "127.0.0.1:0"))
+        assert await told() == "I am old."
         async with rpc.serving({"a": new}, f"127.0.0.1:{port}"):
-            leaving.set()
-            async with asyncio.timeout(5):
-                while await told("new") != "I am new.":
-                    pass
-            assert [await told("new") for _ in range(10)] == ["I am new."] * 10
+            await leaving.aclose()
+            assert [await told() for _ in range(10)] == ["I am new."] * 10
 
 
 async def test_a_task_is_the_same_in_every_transport() -> None:

@@ -2,7 +2,8 @@
 bindings are one agent with the same tasks. Types and stubs are the SDK's (extra `grpc`).
 
 Several agents share a port: each one's card names it as `tenant`, which clients send along. The
-port is opened so that a process can take over from another one that still finishes its turns.
+port is opened so that a process can take over from another one that still finishes its turns; a
+client that asks in the very moment of the change may have to ask again.
 """
 
 import asyncio
