@@ -127,6 +127,7 @@ def test_what_replaces_something_of_arc_is_there() -> None:
         "Literal",
         "State",
         "False",
+        "True",
     }
     page = (ROOT / "docs" / "coming-from-arc.md").read_text()
     table = page[page.index("## Concept by concept") : page.index("## Use cases")]
