@@ -106,6 +106,17 @@ def test_every_page_is_in_the_index() -> None:
         assert page.name == "README.md" or f"({page.name})" in index, page.name
 
 
+def test_the_first_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "README.md"
+    [(_, use_cases)] = [block for block in blocks(page) if block[0] == "markdown"]
+    (tmp_path / "use_cases.md").write_text(use_cases)
+    exec(compile(python_blocks(page), "agent.py", "exec"), {"__name__": "docs"})
+    assert capsys.readouterr().out == "Your latest bill is 42.50 EUR, due on 1 December 2026.\n"
+
+
 def test_the_page_for_those_who_come_from_arc_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
