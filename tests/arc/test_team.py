@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from lmos import Agent, Context
-from lmos.arc import Chain, HandOver, Team
+from lmos.arc import Chain, HandOver, Remote, Team
 from lmos.arc.result import Result, collected
 from lmos.llm import Call, ScriptedModel
 from lmos.model import Message, Responder, StatusUpdate, ToolResult, Turn, errors
@@ -142,6 +142,15 @@ async def test_teams_and_chains_are_asked_like_agents() -> None:
     async with aclosing(Chain("c", [billing]).stream("my bill")) as events:
         assert "39 EUR." in collected([event async for event in events]).text
     await team.stop()
+
+
+async def test_what_fails_far_away_is_raised() -> None:
+    nobody = Remote("http://127.0.0.1:9", name="nobody")
+    front = agent("front", to="nobody", agents=[nobody])
+    for asked in (nobody, front, Team("t", [nobody]), Chain("c", [nobody])):
+        with pytest.raises(errors.LmosError, match=r"127.0.0.1:9 cannot be reached"):
+            await asked.run("hi")
+    await nobody.stop()
 
 
 def test_run_sync_stops_everybody_who_took_part() -> None:

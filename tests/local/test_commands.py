@@ -85,3 +85,12 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         f"cannot listen on 127.0.0.1:{port}: Address already in use;"
         " choose another with --host and --port\n"
     )
+
+
+def test_a_file_in_place_of_a_module_is_told() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "lmos", "serve", "agents/shop/agent.py"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ran.returncode != 0
+    assert "agents/shop/agent.py is a file; name its module: agents.shop.agent" in ran.stderr

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 import pytest
 from bills import billing
 
+from lmos import Agent
+from lmos.arc import Team
 from lmos.model import Answer, Done, Failed, Message, Started, Turn, TurnEvent, errors
 from lmos.state import MemoryState
 from lmos.testing import Asking, Call, Clock, GrammarError, ScriptedModel
@@ -91,3 +93,11 @@ async def test_a_clock_goes_on_when_it_is_told_to() -> None:
     assert await state.get("k") == ("v", 1)
     clock.advance(2)
     assert await state.get("k") is None
+
+
+async def test_a_team_is_asked_like_an_agent() -> None:
+    ask = Asking()
+    front = Agent(name="front", model=ScriptedModel("How can I help?"))
+    team = Team("team", [front, billing()])
+    assert (await ask(team, "hello")).text == "How can I help?"
+    await ask.stop()

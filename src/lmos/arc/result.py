@@ -11,6 +11,7 @@ from lmos.model import (
     AnonymizationEntity,
     Answer,
     Done,
+    Failed,
     Handover,
     InputRequired,
     ToolCall,
@@ -55,7 +56,7 @@ class Result(Generic[Out]):
 
 
 def collected(events: list[TurnEvent]) -> Result[str]:
-    """The result that a turn's events add up to."""
+    """The result that a turn's events add up to. A failure among them is raised."""
     texts: list[str] = []
     context: dict[str, str] = {}
     usage, question, handover = Usage(), False, ""
@@ -74,6 +75,8 @@ def collected(events: list[TurnEvent]) -> Result[str]:
                 handover = event.to or event.capability
             case Done():
                 usage = event.usage
+            case Failed():
+                raise event.exception()
     text = "\n\n".join(texts)
     return Result(text, text, tuple(events), context, usage, question, handover, entities)
 

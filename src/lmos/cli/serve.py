@@ -200,6 +200,9 @@ def load(target: str) -> "Agent[Any, Any]":
     from lmos.model.errors import InvalidInput
 
     module_name, _, name = target.partition(":")
+    if module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InvalidInput(f"{module_name} is a file; name its module: {dotted}")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

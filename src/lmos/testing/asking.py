@@ -8,6 +8,7 @@ from typing import Any
 from lmos.arc import Agent
 from lmos.arc.guide import TOOL as CHOOSING
 from lmos.arc.result import Result, collected
+from lmos.arc.team import Answering
 from lmos.model import (
     Failed,
     Message,
@@ -99,12 +100,12 @@ class Asking:
     def __init__(self, name: str = "test") -> None:
         self._name = name
         self._turns = 0
-        self._started: list[Agent[Any, Any]] = []
+        self._started: list[Any] = []
         self._copies: dict[tuple[int, Any], tuple[Any, Agent[Any, Any]]] = {}
 
     async def __call__(
         self,
-        agent: "Agent[Any, Any] | Responder",
+        agent: "Answering | Responder",
         text: str,
         *,
         model: Any = None,
@@ -114,8 +115,8 @@ class Asking:
         channel: str = "",
         context: Mapping[str, str] | None = None,
     ) -> Answered:
-        """The answer of an agent, or of any responder. `model` answers in place of the agent's own:
-        a spec, a pydantic-ai model, or a scripted one.
+        """The answer of an agent, a team, a chain, or any responder. `model` answers in place of
+        the agent's own: a spec, a pydantic-ai model, or a scripted one.
         """
         if model is not None:
             agent = self._answering_with(agent, model)
@@ -132,15 +133,13 @@ class Asking:
         )
         return await self.turn(agent, turn)
 
-    async def turn(self, agent: "Agent[Any, Any] | Responder", turn: Turn) -> Answered:
+    async def turn(self, agent: "Answering | Responder", turn: Turn) -> Answered:
         """The answer to a turn as it is given."""
-        respond = agent
-        if isinstance(agent, Agent):
-            respond = agent.respond
-            if agent not in self._started:
-                self._started.append(agent)
+        respond: Any = getattr(agent, "responder", agent)
+        if hasattr(agent, "stop") and agent not in self._started:
+            self._started.append(agent)
         events: list[TurnEvent] = []
-        async with aclosing(checked(respond)(turn)) as coming:  # type: ignore[arg-type]
+        async with aclosing(checked(respond)(turn)) as coming:
             async for event in coming:
                 if isinstance(event, Failed):
                     raise event.exception()
