@@ -12,7 +12,7 @@ from database_servers import PostgresServer, RedisServer, start_postgres, start_
 from lmos.model import State
 
 # Tests decide the model themselves; keys or settings of the developer's shell must not.
-for name in [n for n in os.environ if n.startswith("LMOS_") or n.endswith("_API_KEY")]:
+for name in [n for n in os.environ if n.startswith(("LMOS_", "ARC_")) or n.endswith("_API_KEY")]:
     if name != "LMOS_BENCH_DATA":
         del os.environ[name]
 

@@ -182,3 +182,22 @@ async def test_an_agent_runs_within_a_block() -> None:
     async with greeter as running:
         assert started == ["greeter"]
         assert (await running.run("hi")).text == "Hello."
+
+
+async def test_who_takes_over_reads_what_the_first_agents_filters_made_of_it() -> None:
+    front = agent("front")
+
+    @front.input_filter
+    def hide(ctx: Context, text: str) -> str:
+        return text.replace("DE89", "[IBAN]")
+
+    @front.input_filter
+    def away(ctx: Context, text: str) -> str:
+        raise HandOver("billing")
+
+    script = ScriptedModel("done")
+    billing = Agent(name="billing", model=script.model)
+    result = await ask(Team("team", [front, billing]).respond, "my DE89")
+    assert result.text == "done"
+    assert "my [IBAN]" in str(script.requests[0])
+    assert "DE89" not in str(script.requests[0])

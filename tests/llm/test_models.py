@@ -136,3 +136,15 @@ async def test_the_scripted_model_follows_its_script() -> None:
                 pass
         assert stream.get().text == expected
     assert len(scripted.requests) == 3
+
+
+def test_the_variables_of_arc_name_a_model() -> None:
+    known = {"ARC_MODEL": "gpt-x", "OPENAI_API_KEY": "example"}
+    assert resolve_model("auto", known).name == "openai:gpt-x"
+    known = {"ARC_CLIENT": "azure", "ARC_MODEL": "m", "ARC_AI_URL": "http://127.0.0.1:1/v1"}
+    assert resolve_model("auto", known).name == "openai:m@http://127.0.0.1:1/v1"
+    known = {"ARC_CLIENT": "langchain4j-gemini", "ARC_MODEL": "m", "ARC_AI_URL": "http://x"}
+    assert resolve_model("auto", known).name == "google:m"
+    assert resolve_model("auto", {**known, "LMOS_MODEL": "direct"}).direct
+    with pytest.raises(errors.InvalidInput, match="ARC_CLIENT is 'none'; it can be openai"):
+        resolve_model("auto", {"ARC_CLIENT": "none", "ARC_MODEL": "m"})

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from starlette.applications import Starlette
 
+    from lmos.arc.serving import Settings
+
 F = TypeVar("F", bound=Callable[..., Any])
 In = TypeVar("In", default=str)
 Out = TypeVar("Out", default=str)
@@ -153,6 +155,8 @@ class Agent(Generic[In, Out]):
         self._capabilities = tuple(capabilities)
         self._skills = tuple(skills)
         self._types = (input, output)
+        #: The files that `reload` reads, its own first.
+        self.sources: tuple[Path, ...] = ()
         self.arc_use_cases: list[ArcUseCase] = []
         self._use_cases = use_cases
         self._folder = folder_of_caller()
@@ -330,7 +334,7 @@ class Agent(Generic[In, Out]):
 
     def _read(self) -> None:
         """Reads the use cases; those for the original's agents by its rules as well."""
-        self._document, self._source = load(self._use_cases, self._folder)
+        self._document, self.sources = load(self._use_cases, self._folder)
         self.arc_use_cases = []
         if self._adl == "arc" and self._use_cases:
             self.arc_use_cases = load_arc(self._use_cases, self._folder)
@@ -351,8 +355,8 @@ class Agent(Generic[In, Out]):
     def _placed(self, problem: Diagnostic) -> str:
         """What is wrong, with the path of its file."""
         if not problem.file:
-            return f"{self._source or 'use_cases'}:{problem}"
-        file = Path(self._source).parent / f"{problem.file}.md"
+            return f"{self.sources[0] if self.sources else 'use_cases'}:{problem}"
+        file = self.sources[0].parent / f"{problem.file}.md"
         return f"{file}:{replace(problem, file='')}"
 
     @property
@@ -415,12 +419,12 @@ class Agent(Generic[In, Out]):
         """Reads the use cases again from their file; whether they have changed. `InvalidInput`
         tells what is wrong with them, and leaves those in force that were.
         """
-        before = (self._document, self._source, self.arc_use_cases)
+        before = (self._document, self.sources, self.arc_use_cases)
         try:
             self._read()
             self._check()
         except errors.InvalidInput:
-            self._document, self._source, self.arc_use_cases = before
+            self._document, self.sources, self.arc_use_cases = before
             raise
         self.engine.forget()
         return (self._document, self.arc_use_cases) != (before[0], before[2])
@@ -499,17 +503,23 @@ class Agent(Generic[In, Out]):
 
     # --- serving ----------------------------------------------------------------------------------
 
-    def app(self) -> "Starlette":
-        """The agent over HTTP: A2A, OpenAI, capabilities and health."""
+    def app(self, settings: "Settings | None" = None) -> "Starlette":
+        """The agent over HTTP: A2A, OpenAI, what else is installed, and health."""
         from lmos.arc.serving import app
 
-        return app(self)
+        return app(self, settings)
 
-    def serve(self, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None) -> None:
+    def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        fd: int | None = None,
+        settings: "Settings | None" = None,
+    ) -> None:
         """Serves the agent until SIGINT or SIGTERM, on an address or a listening socket."""
         from lmos.arc.serving import serve
 
-        serve(self, host, port, fd)
+        serve(self, host, port, fd, settings)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -39,12 +39,14 @@ def load_arc(use_cases: str | Path, folder: Path) -> list[compat.ArcUseCase]:
         raise errors.InvalidInput(f"{place}: {error.message}") from None
 
 
-def load(use_cases: str | Path, folder: Path) -> tuple[Document, str]:
-    """The document, and the file it came from if it came from one."""
+def load(use_cases: str | Path, folder: Path) -> tuple[Document, tuple[Path, ...]]:
+    """The document, and the files it came from if it came from any, its own first."""
     if not use_cases:
-        return Document(()), ""
+        return Document(()), ()
     if isinstance(use_cases, str) and "\n" in use_cases:
-        return adl.parse(use_cases), ""
+        return adl.parse(use_cases), ()
     path = folder / use_cases
     with loading(str(path)):
-        return adl.load(path).document, str(path)
+        linked = adl.load(path)
+    others = (path.parent / f"{name}.md" for name in linked.files)
+    return linked.document, (path, *others)

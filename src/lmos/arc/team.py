@@ -236,6 +236,7 @@ async def handing_over(
                     yield path[-1], StatusUpdate(text=f"handed over to {event.agent}")
                     continue
                 if isinstance(event, Handover) and (target := find(event.to)) is not None:
+                    turn = event.onward(turn)
                     break
                 if isinstance(event, Answer):
                     said.append(event.message)

@@ -50,6 +50,7 @@ class AgentTurn:
         self._out = Outgoing(ctx, ())
         self._spoken = Spoken()
         self._reply = Reply()
+        self._said = ""
         self._guide: Guide | TaggedGuide | None = None
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
@@ -60,6 +61,7 @@ class AgentTurn:
             self._past = await self._history.past(ctx.turn)
             ctx.turn = ctx.watch.continued(self._past.before(ctx.turn))
             asked = ctx.turn
+            self._said = asked.text
             while True:
                 signal: Signal
                 try:
@@ -200,7 +202,10 @@ class AgentTurn:
         ctx = self._ctx
         if isinstance(signal, HandOver):
             ctx.watch.handed_over(signal.to or signal.capability)
-            yield Handover(to=signal.to, capability=signal.capability, reason=signal.reason)
+            changed = ctx.text if ctx.text != self._said else ""
+            yield Handover(
+                to=signal.to, capability=signal.capability, reason=signal.reason, text=changed
+            )
             return
         assert isinstance(signal, Break | Ask)
         text = f"\n\n{signal.text}" if self._out.text else signal.text

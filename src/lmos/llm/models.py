@@ -4,8 +4,9 @@ direct                            no language model: agents answer from their us
 openai:gpt-4o-mini                provider:model, every provider of pydantic-ai
 openai:NAME@http://host:1234/v1   whatever speaks OpenAI's protocol at that address
 ollama:NAME                       an Ollama server on this machine, or ollama:NAME@http://host:11434
-auto                              LMOS_MODEL; else the first provider with a key in the
-                                  environment; else Ollama on this machine; else direct
+auto                              LMOS_MODEL; else what ARC's variables name (ARC_CLIENT, ARC_MODEL,
+                                  ARC_AI_URL, ARC_AI_KEY); else the first provider with a key in
+                                  the environment; else Ollama on this machine; else direct
 """
 
 import json
@@ -33,6 +34,15 @@ KEYS: dict[str, str] = {
 }
 OLLAMA = "http://127.0.0.1:11434"
 DIRECT = "direct"
+#: What ARC calls its clients, and the provider that each is.
+ARC_CLIENTS = {
+    "openai": "openai",
+    "azure": "openai",
+    "ollama": "ollama",
+    "gemini": "google",
+    "groq": "groq",
+    "bedrock": "bedrock",
+}
 #: Providers whose models may be at an address of one's own.
 ADDRESSED = ("openai", "ollama")
 
@@ -76,6 +86,8 @@ def addressed(name: str) -> tuple[str, str | None]:
 
 
 def _found(known: Mapping[str, str]) -> ModelChoice:
+    if known.get("ARC_MODEL"):
+        return ModelChoice(_of_arc(known), "set by ARC_MODEL")
     for variable, model in KEYS.items():
         if known.get(variable):
             return ModelChoice(model, f"{variable} is set")
@@ -85,6 +97,18 @@ def _found(known: Mapping[str, str]) -> ModelChoice:
         name = f"ollama:{local}" if url == OLLAMA else f"ollama:{local}@{url}"
         return ModelChoice(name, f"Ollama answers at {url}")
     return ModelChoice(DIRECT, "no language model; set OPENAI_API_KEY or LMOS_MODEL for one")
+
+
+def _of_arc(known: Mapping[str, str]) -> str:
+    """The spec of the model that ARC's variables name. `InvalidInput` for a client that is none."""
+    client = known.get("ARC_CLIENT") or "openai"
+    provider = ARC_CLIENTS.get(client.removeprefix("langchain4j-"))
+    if provider is None:
+        raise errors.InvalidInput(
+            f"ARC_CLIENT is {client!r}; it can be {', '.join(ARC_CLIENTS)}; or set LMOS_MODEL"
+        )
+    url = known.get("ARC_AI_URL") if provider in ADDRESSED else ""
+    return f"{provider}:{known['ARC_MODEL']}" + (f"@{url}" if url else "")
 
 
 def _choice(spec: str, why: str) -> ModelChoice:
@@ -124,8 +148,11 @@ def _made(spec: str) -> "Model":
     try:
         if provider == "ollama":
             return _compatible(name, (base or OLLAMA).rstrip("/") + "/v1", "ollama")
+        key = os.environ.get("OPENAI_API_KEY") or os.environ.get("ARC_AI_KEY")
         if base:
-            return _compatible(name, base, os.environ.get("OPENAI_API_KEY", "none"))
+            return _compatible(name, base, key or "none")
+        if provider == "openai" and key:
+            return _compatible(name, None, key)
         return infer_model(spec)
     except ImportError as error:
         raise errors.MissingExtra("models", f"the model {spec} ({error})") from error
@@ -134,7 +161,7 @@ def _made(spec: str) -> "Model":
         raise errors.InvalidInput(f"the model {spec} cannot be used: {told}") from None
 
 
-def _compatible(name: str, base: str, key: str) -> "Model":
+def _compatible(name: str, base: str | None, key: str) -> "Model":
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 

@@ -119,12 +119,24 @@ class Answer(Model):
 
 
 class Handover(Model):
-    """Terminal: somebody else should answer, an agent by name or whoever has a capability."""
+    """Terminal: somebody else should answer, an agent by name or whoever has a capability.
+
+    `text` is what they should read in place of the user's words, where the agent's filters changed
+    those.
+    """
 
     type: Literal["handover"] = "handover"
     to: str = ""
     capability: str = ""
     reason: str = ""
+    text: str = ""
+
+    def onward(self, turn: Turn) -> Turn:
+        """The turn for who answers next."""
+        if not self.text:
+            return turn
+        *before, last = turn.messages
+        return turn.but(messages=(*before, last.but(content=self.text)))
 
 
 class InputRequired(Model):

@@ -187,6 +187,7 @@ class Supervisor:
                         yield member, event
             if handover is None:
                 return
+            turn = handover.onward(turn)
             try:
                 taker = _next(channel, handover, visited)
             except errors.LmosError as error:

@@ -140,7 +140,7 @@ def reload(agents: "Sequence[AnyAgent]") -> dict[str, str]:
 
 def files(agents: "Sequence[AnyAgent]") -> dict[str, str]:
     """The files that `reload` reads, to tell the supervisor."""
-    return {"X_LMOS_FILES": "\n".join(agent._source for agent in agents if agent._source)}
+    return {"X_LMOS_FILES": "\n".join(str(file) for agent in agents for file in agent.sources)}
 
 
 def _address(server: uvicorn.Server, sockets: list[socket.socket] | None) -> str:
