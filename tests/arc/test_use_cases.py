@@ -335,3 +335,47 @@ async def test_direct_mode_calls_the_tools_of_the_turn() -> None:
     assert stranger.text == "I am sorry, that did not work: there is no tool 'get_bill'"
     assert stranger.context["toolError"] == "get_bill"
     await agent.stop()
+
+
+async def test_a_flow_goes_on_with_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ScriptedModel("Which plan?", "How much?", "Ten euros it is.", "A SIM.")
+    agent = made(model=script.model)
+    await agent.run("I want another plan", conversation="c")
+    assert "[prepaid card] #prepaid" in prompt(script, 0)
+    assert (await progress_of(agent)).flow == ()
+    await agent.run("prepaid card please", conversation="c")
+    assert "How much credit a month?" in str(script.requests[1].messages[0])
+    assert "Which plan would you like?" not in str(script.requests[1].messages[0])
+    result = await agent.run("ten euros", conversation="c")
+    assert "Ten euros it is." in str(script.requests[2].messages[0])
+    assert result.use_case == "choose_plan"
+    assert (await progress_of(agent)).flow is None
+    await agent.run("I lost my SIM", conversation="c")
+    assert "A SIM card is on its way." in prompt(script, 3)
+
+
+async def test_an_approved_call_belongs_to_its_use_case() -> None:
+    script = ScriptedModel("Really?", "Why?", Call("close"), "Closed.")
+    agent = made(model=script.model)
+    for text in ("close my account", "yes", "no reason"):
+        last = await agent.run(text, conversation="c")
+    assert last.question
+    last = await agent.run("yes", conversation="c")
+    assert (last.text, last.use_case) == ("Closed.", "close_account")
+    assert (await progress_of(agent)).used == ("close_account",)
+
+
+async def test_without_an_embedder_a_model_chooses_among_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(spec: str = "minilm") -> Any:
+        raise errors.MissingExtra("embedder", "finding use cases")
+
+    monkeypatch.setattr("lmos.arc.engine.embedder", missing)
+    script = ScriptedModel(Call("use_case", {"id": "roaming"}), "Free in the EU.")
+    agent = made(model=script.model)
+    result = await agent.run("can I use my phone in Spain")
+    assert result.use_case == "roaming"
+    assert "- sim_card: " in prompt(script)
+    with pytest.raises(errors.MissingExtra):
+        await made().run("hello")

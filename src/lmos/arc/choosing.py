@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lmos.arc.adl import Facts, UseCase, present
 from lmos.arc.context import Context
 from lmos.arc.progress import Progress
-from lmos.model import Capability, Decision, RoutableAgent
+from lmos.model import Capability, Decision, RoutableAgent, errors
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
 
 if TYPE_CHECKING:
@@ -54,13 +54,22 @@ class Chooser:
             self._found = (VectorRouter(embedder), table, embedder)
         return self._found
 
-    async def choose(self, ctx: Context, facts: Facts, active: str) -> Choice:
-        """The use cases for the turn's message; `active` is the one followed before."""
+    async def choose(
+        self, ctx: Context, facts: Facts, active: str, *, all_without: bool = False
+    ) -> Choice:
+        """The use cases for the turn's message; `active` is the one followed before. Where no
+        embedder is installed they are all there with `all_without`, else it is `MissingExtra`.
+        """
         there = {case.id: case for case in present(self._cases, facts)}
         request = RoutingRequest(
             messages=ctx.messages, active_agent=active if active in there else None
         )
-        router, table, _ = await self.load()
+        try:
+            router, table, _ = await self.load()
+        except errors.MissingExtra:
+            if not all_without:
+                raise
+            return Choice(tuple(there.values()), False, False, False, 0.0)
         with ctx.watch.routing() as seen:
             decision = await router.decide(request, table)
             seen.told(decision)

@@ -46,7 +46,7 @@ from lmos.arc.progress import (
     Took,
 )
 from lmos.arc.running import Wanted, run_tools
-from lmos.arc.steps import Held, steps_of
+from lmos.arc.steps import Held, line_of, steps_of
 from lmos.arc.tools import Parameter, Tool, plain_data
 from lmos.model import TurnEvent
 from lmos.router.followup import form_of
@@ -289,7 +289,7 @@ class _DirectTurn:
         steps = steps_of(case, facts)
         stepping = progress.step < len(steps) and progress.flow is None
         if self._command is not None:
-            held: list[Held] = [_line_of(self._command)]
+            held: list[Held] = [line_of(self._command)]
         else:
             held = steps[progress.step] if stepping else self._held(case)
         self._ctx.solution = [part for part in held if isinstance(part, Line)]
@@ -361,11 +361,6 @@ def _piece(part: Held, known: Mapping[str, Any], case: str) -> str:
         return run_fence(part, known, RUNNERS, f"use case {case}").strip()
     reply = part.reply if isinstance(part, Line) else None
     return mustache.render(reply, known).strip() if reply is not None else ""
-
-
-def _line_of(option: Option) -> Line:
-    """An option's command as a line of its own."""
-    return Line(option.command, option.number, tools=option.tools, enforced=option.enforced)
 
 
 def _question(parameter: Parameter) -> str:

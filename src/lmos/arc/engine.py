@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +212,8 @@ class Engine:
         if not self.choice.direct:
             _ = self.choice.model
             if self._agent.use_cases:
-                await self.chooser.load()
+                with suppress(errors.MissingExtra):  # then the model chooses among all of them
+                    await self.chooser.load()
             return
         if self._agent.output is not None:
             raise errors.InvalidInput(

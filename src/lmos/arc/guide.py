@@ -10,19 +10,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmos.arc.adl import (
+    Option,
     UseCase,
     enforced_tools,
     lines_that_hold,
+    parts_that_hold,
     present,
     rendered,
     rendered_role,
     solution_of,
 )
 from lmos.arc.adl.ast import references_of
-from lmos.arc.choosing import Choice, facts_of, values_of
+from lmos.arc.choosing import facts_of, values_of
 from lmos.arc.context import Context, Datum
-from lmos.arc.progress import Chose, Journey, Solved, Stepped
-from lmos.arc.steps import at_step, steps_of
+from lmos.arc.options import RESET
+from lmos.arc.progress import Chose, Ended, Journey, Offered, Solved, Stepped, Took
+from lmos.arc.steps import at_step, line_of, saying, steps_of
 from lmos.arc.tools import Tool, tool_of
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Use cases that a model may choose from in a turn.
 OFFERED = 7
+#: And where no embedder is installed that finds those that are near.
+ALL = 100
 #: The tool that it chooses with, and where a context keeps its guide.
 TOOL = "use_case"
 
@@ -55,18 +60,14 @@ class Guide:
         self._facts = facts_of(ctx, journey.progress)
         self._offered: tuple[UseCase, ...] = ()
         self._current: UseCase | None = None
+        self._command: Option | None = None
 
     @classmethod
     async def of(cls, agent: "Agent[Any, Any]", ctx: Context) -> "Guide":
         """The guide of a turn, with what is near its message found."""
-        guide = cls(agent, ctx, await Journey.of(ctx))
-        progress = guide._journey.progress
-        choice: Choice = await agent.engine.chooser.choose(ctx, guide._facts, progress.use_case)
-        guide._offered = choice.ranked[:OFFERED]
-        if choice.sure or (choice.continues and choice.ranked):
-            same = choice.continues and choice.ranked[0].id == progress.use_case
-            guide._follow(choice.ranked[0], step=progress.step if same else 0)
-        ctx.local[TOOL] = guide
+        guide = ctx.local[TOOL] = cls(agent, ctx, await Journey.of(ctx))
+        if not await guide._takes():
+            await guide._choose()
         return guide
 
     def prompt(self) -> str:
@@ -112,15 +113,60 @@ class Guide:
         """What of the reply was held back."""
         return ""
 
-    async def keep(self) -> None:
-        """Moves on, now that the turn is answered, and keeps the progress."""
-        if self._current is not None:
-            steps = steps_of(self._current, self._facts)
-            told = self._journey.progress.step
-            self._journey.go(Stepped() if told < len(steps) else Solved())
+    async def keep(self, *, answered: bool = True) -> None:
+        """Keeps the progress, having moved on when the turn is answered."""
+        if self._current is not None and answered:
+            self._move_on(self._current)
         await self._journey.keep(self._ctx)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _takes(self) -> bool:
+        """Whether the message takes an option of the flow that the conversation is in."""
+        progress, direct = self._journey.progress, self._agent.engine.direct
+        current = direct.case(progress.use_case, self._facts)
+        if progress.flow is None or current is None:
+            return False
+        offered = self._options(current)
+        option = await direct.option(offered, self._ctx.text)
+        self._ctx.watch.took(current.id, option, offered)
+        if option is None or option.command == RESET:
+            return False
+        if option.reference and direct.case(option.reference, self._facts):
+            self._journey.go(Took(case=option.reference))
+        else:
+            self._command = option
+        self._current = current
+        self._ctx.use_case = current.id
+        return True
+
+    async def _choose(self) -> None:
+        """Finds what is near the message, and follows the nearest where that is sure."""
+        progress, chooser = self._journey.progress, self._agent.engine.chooser
+        choice = await chooser.choose(self._ctx, self._facts, progress.use_case, all_without=True)
+        known = choice.meant or choice.doubt  # else nobody could look what is near
+        self._offered = choice.ranked[: OFFERED if known else ALL]
+        if choice.sure or (choice.continues and choice.ranked):
+            same = choice.continues and choice.ranked[0].id == progress.use_case
+            self._follow(choice.ranked[0], step=progress.step if same else 0)
+
+    def _move_on(self, case: UseCase) -> None:
+        progress = self._journey.progress
+        in_flow = progress.flow is not None
+        if not in_flow and progress.step < len(steps_of(case, self._facts)):
+            self._journey.go(Stepped())
+            return
+        offers = self._command is None and bool(self._options(case))
+        self._journey.go(Solved())
+        if offers:
+            self._journey.go(Offered())
+        elif in_flow:
+            self._journey.go(Ended())
+
+    def _options(self, case: UseCase) -> list[Option]:
+        shown = self._shown(case)
+        held = parts_that_hold(shown.section(solution_of(shown, self._facts)), self._facts)
+        return [part for part in held if isinstance(part, Option)]
 
     def _follow(self, case: UseCase, step: int) -> None:
         self._current = case
@@ -128,7 +174,14 @@ class Guide:
         self._journey.go(Chose(use_case=case.id, step=step))
 
     def _shown(self, case: UseCase) -> UseCase:
-        return at_step(case, self._facts, self._journey.progress.step)
+        """The use case as it is told in this turn: its step, its solution, or where its flow is."""
+        if self._command is not None:
+            return saying(case, [line_of(self._command)])
+        progress, direct = self._journey.progress, self._agent.engine.direct
+        if progress.flow is None:
+            return at_step(case, self._facts, progress.step)
+        at = direct.case(progress.flow[-1], self._facts) if progress.flow else None
+        return saying(case, (at or case).section("solution"))
 
     def _text(self, case: UseCase) -> str:
         shown = self._shown(case)

@@ -16,6 +16,8 @@ from lmos.arc.adl import (
 
 Held = Line | Fence | Option
 
+_DOING = ("steps", "solution", "alternative", "fallback")
+
 
 def steps_of(case: UseCase, facts: Facts) -> list[list[Held]]:
     """The steps that hold, one by one: each `-` or number opens a step, the rest belongs to the one
@@ -29,19 +31,25 @@ def at_step(case: UseCase, facts: Facts, told: int) -> UseCase:
     none and its solution counts.
     """
     steps = steps_of(case, facts)
-    if not steps:
-        return case
-    sections: dict[SectionName, tuple[Part, ...]] = {
+    if told < len(steps):
+        return saying(case, steps[told])
+    rest: dict[SectionName, tuple[Part, ...]] = {
         name: parts for name, parts in case.sections.items() if name != "steps"
     }
-    if told < len(steps):
-        sections = {
-            name: parts
-            for name, parts in sections.items()
-            if name not in ("alternative", "fallback")
-        }
-        sections["solution"] = tuple(steps[told])
-    return replace(case, sections=sections)
+    return replace(case, sections=rest) if steps else case
+
+
+def saying(case: UseCase, parts: Sequence[Part]) -> UseCase:
+    """The use case with these parts for all that it would have done."""
+    sections: dict[SectionName, tuple[Part, ...]] = {
+        name: kept for name, kept in case.sections.items() if name not in _DOING
+    }
+    return replace(case, sections={**sections, "solution": tuple(parts)})
+
+
+def line_of(option: Option) -> Line:
+    """An option's command as a line of its own."""
+    return Line(option.command, option.number, tools=option.tools, enforced=option.enforced)
 
 
 def _items(parts: Sequence[Held]) -> list[list[Held]]:

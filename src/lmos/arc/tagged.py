@@ -113,10 +113,12 @@ class TaggedGuide:
         case = next((case for case in cases if case.id == self._tags.id), None)
         return case.section(solution_of(case, self._facts)) if case else ()
 
-    async def keep(self) -> None:
+    async def keep(self, *, answered: bool = True) -> None:
         """Keeps the use case and the step that the model named. A turn that is at a step does not
         count as a use.
         """
+        if not answered:
+            return
         await self._ctx.memory.put(STEP, self._tags.step or None)
         if self._ctx.use_case:
             self._journey.go(Chose(use_case=self._ctx.use_case))

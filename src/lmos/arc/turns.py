@@ -215,6 +215,8 @@ class AgentTurn:
         asking = isinstance(signal, Ask)
         status = ONGOING if asking else getattr(signal, "classification", "") or RESOLVED
         ctx.watch.answered(message.content, status, broken=not asking)
+        if self._guide and asking:
+            await self._guide.keep(answered=False)
         if isinstance(signal, Ask):
             yield InputRequired(message=message, context={**ctx.output, **signal.context})
             return
