@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from lmos import Agent, Context
 from lmos.arc.context import Dependencies
@@ -379,3 +380,36 @@ async def test_without_an_embedder_a_model_chooses_among_all(
     assert "- sim_card: " in prompt(script)
     with pytest.raises(errors.MissingExtra):
         await made().run("hello")
+
+
+async def test_after_a_tool_failed_its_arguments_are_asked_for_again() -> None:
+    agent = Agent(
+        name="a",
+        model="direct",
+        use_cases="""### UseCase: cancel_order
+#### Description
+The customer wants to cancel an order.
+#### Steps
+- Call @get_order().
+  "Shall I cancel {{get_order}}?"
+#### Solution
+"Cancelled."
+#### Examples
+- cancel my order
+""",
+    )
+
+    @agent.tool
+    def get_order(number: Annotated[int, Field(ge=1000, description="Which number?")]) -> str:
+        """An order."""
+        if number != 1001:
+            raise errors.NotFound(f"there is no order {number}")
+        return "the phone"
+
+    said = await talk(agent, "cancel my order 1044", "yes", "1001", "yes")
+    assert said == [
+        "I am sorry, that did not work: there is no order 1044",
+        "Which number?",
+        "Shall I cancel the phone?",
+        "Cancelled.",
+    ]

@@ -337,6 +337,7 @@ class _DirectTurn:
             if call.error:
                 self._reply.text = f"I am sorry, that did not work: {call.error}"
                 self._reply.context["toolError"] = call.name
+                self.journey.go(Ended())  # its arguments may be what was wrong
                 return
             results[name] = plain_data(call.result)
 
