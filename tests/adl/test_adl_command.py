@@ -137,3 +137,11 @@ def test_a_fence_that_fails_is_one_line(folder: Path, capsys: pytest.CaptureFixt
         "lmos: the code in line 9 of use case view_bill failed: line 1: name is not known; "
         "values are none\n"
     )
+
+
+def test_compile_shows_one_step_at_a_time(folder: Path) -> None:
+    steps = "#### Steps\n- Ask for the day.\n- Ask for the place.\n#### Solution\nh\n"
+    (folder / "steps.md").write_text(HELP.replace("#### Solution\nh\n", steps))
+    for step, expected in (("1", "- Ask for the day."), ("2", "- Ask for the place."), ("3", "h")):
+        output = adl("compile", "steps.md", "--step", step).output
+        assert output.endswith(f"#### Solution\n{expected}\n")

@@ -117,7 +117,7 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
 @click.option("--condition", "conditions", multiple=True, help="A condition that holds.")
 @click.option("--used", default="", help="Use cases used so far, in order: id,id,...")
 @click.option("--input", "text", help="What the user says.")
-@click.option("--step", type=click.IntRange(1), help="The step that use cases are at.")
+@click.option("--step", type=click.IntRange(1), help="The step that use cases are at: as a model reads them then.")
 @click.option("--role", default="", help="The role that the agent has.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Fills {{NAME}}.")
 def compile_(
@@ -148,6 +148,7 @@ def compile_(
 
 def _strict(name: str, facts: "Facts", values: Mapping[str, str]) -> str:
     from lmos.arc.adl import rendered, rendered_role
+    from lmos.arc.steps import at_step
 
     document = _linked(name).document
     if document.errors:
@@ -155,7 +156,10 @@ def _strict(name: str, facts: "Facts", values: Mapping[str, str]) -> str:
             click.echo(f"{file}:{_said(diagnostic)}", err=True)
         sys.exit(1)
     role = rendered_role(document.roles, facts, values)
-    cases = rendered(document.use_cases, facts, values)
+    use_cases = document.use_cases
+    if facts.step is not None:  # a model reads one step a turn
+        use_cases = tuple(at_step(case, facts, facts.step - 1) for case in use_cases)
+    cases = rendered(use_cases, facts, values)
     return "\n\n".join(filter(None, (role, cases)))
 
 
