@@ -117,7 +117,9 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
 @click.option("--condition", "conditions", multiple=True, help="A condition that holds.")
 @click.option("--used", default="", help="Use cases used so far, in order: id,id,...")
 @click.option("--input", "text", help="What the user says.")
-@click.option("--step", type=click.IntRange(1), help="The step that use cases are at: as a model reads them then.")
+@click.option(
+    "--step", type=click.IntRange(1), help="The step that use cases are at, read one a turn."
+)
 @click.option("--role", default="", help="The role that the agent has.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Fills {{NAME}}.")
 def compile_(
