@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from lmos import Agent
+from lmos import Agent, Context
+from lmos.arc import Chain, HandOver, Team
 from lmos.arc.serving import Cors, Settings, app, mounts
 from lmos.llm import ScriptedModel
-from lmos.model import errors
+from lmos.model import Answer, Message, Turn, errors
 from lmos.protocols import a2a, http
 from lmos.protocols import lmos as lmos_protocol
 from lmos.protocols.auth import Auth
@@ -338,3 +339,27 @@ async def test_agents_and_their_tools_are_served_over_mcp() -> None:
         with pytest.raises(errors.LmosError):
             await mcp.connect(mcp.Server(url + "/mcp")).tools()
         await connecting.disconnect()
+
+
+async def test_a_team_is_served_like_one_agent() -> None:
+    front, billing = talker("front"), talker("billing", "42 EUR.", use_cases=CASES)
+
+    @front.input_filter
+    def away(ctx: Context, text: str) -> str:
+        raise HandOver("billing")
+
+    team = Team("support", [front, billing], description="Helps.", version="2.0.0")
+    chain = Chain("both", [talker("first"), talker("last", "The last word.")])
+    async with served(team) as url:
+        _, card, _ = await get(url + "/.well-known/agent-card.json")
+        assert (card["name"], card["version"]) == ("support", "2.0.0")
+        assert card["description"] == "Helps."
+        assert [skill["id"] for skill in card["skills"]] == ["greet"]
+        turn = Turn(conversation_id="c", turn_id="t", messages=(Message(role="user", content="x"),))
+        events = [event async for event in a2a.responder(url)(turn)]
+        assert [e.message.content for e in events if isinstance(e, Answer)] == ["42 EUR."]
+        who = (await get(url + "/agents"))[1]["agents"]
+        assert [agent["name"] for agent in who] == ["support"]
+    async with served([team, chain], Settings(dev=True)) as url:
+        assert (await get(url + "/health/ready"))[0] == 200
+        assert (await get(url + "/v1/models"))[1]["data"][1]["id"] == "both"

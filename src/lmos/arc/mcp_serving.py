@@ -15,6 +15,7 @@ import orjson
 
 from lmos.arc.adl import UseCase
 from lmos.arc.running import Told
+from lmos.arc.team import Party
 from lmos.arc.tools import Tool, as_text
 from lmos.model import Message, Responder, Turn, TurnEvent, User
 from lmos.protocols import connecting, loop, mcp
@@ -22,10 +23,11 @@ from lmos.protocols.mcp import codec
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
+    from lmos.arc.serving.settings import AnyAgent
 
 
 def face(
-    *agents: "Agent[Any, Any]",
+    *agents: "AnyAgent",
     responders: Mapping[str, Responder] | None = None,
     **options: Any,
 ) -> mcp.Face:
@@ -35,13 +37,13 @@ def face(
     return mcp.Face(lambda: offer(*agents, responders=responders), **options)
 
 
-def stdio(*agents: "Agent[Any, Any]") -> None:
+def stdio(*agents: "AnyAgent") -> None:
     """Serves the agents on standard streams until the input ends, SIGINT or SIGTERM."""
     with suppress(KeyboardInterrupt, asyncio.CancelledError):
         loop.run(_stdio(agents))
 
 
-async def _stdio(agents: "tuple[Agent[Any, Any], ...]") -> None:
+async def _stdio(agents: "tuple[AnyAgent, ...]") -> None:
     serving = asyncio.current_task()
     assert serving is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
@@ -55,9 +57,7 @@ async def _stdio(agents: "tuple[Agent[Any, Any], ...]") -> None:
             await agent.stop()
 
 
-def offer(
-    *agents: "Agent[Any, Any]", responders: Mapping[str, Responder] | None = None
-) -> mcp.Offer:
+def offer(*agents: "AnyAgent", responders: Mapping[str, Responder] | None = None) -> mcp.Offer:
     """What the agents offer to an MCP host. A tool of several agents' is prefixed with the name of
     its own.
     """
@@ -65,6 +65,8 @@ def offer(
     ask = responders or {agent.name: agent.respond for agent in agents}
     tools = [mcp.agent_tool(agent.describe(), ask[agent.name]) for agent in agents]
     for agent in agents:
+        if isinstance(agent, Party):
+            continue  # its tools are its agents' alone
         for tool in agent.tools.values():
             if not tool.sensitive:
                 clashes = names.count(tool.name) > 1

@@ -4,19 +4,23 @@ An agent here is anything with a name that answers turns: an `Agent`, a `Team`, 
 `Remote` behind a URL. Who asks one does not see which it is.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from lmos.arc import features
+from lmos.arc.adl import UseCase
 from lmos.arc.context import Context
 from lmos.arc.requests import Asked
 from lmos.arc.result import request_text
 from lmos.arc.tools import Tool, tool_of
 from lmos.model import (
     Answer,
+    Description,
     Done,
     Failed,
     Handover,
@@ -32,6 +36,7 @@ from lmos.model import (
     Usage,
     errors,
 )
+from lmos.model.base import unique
 from lmos.state import MemoryState, key_of
 
 #: Agents that one turn may be handed on to, and that may call each other in a row.
@@ -89,7 +94,74 @@ class Remote(Asked):
         await disconnect()
 
 
-class Team(Asked):
+class Party(Asked):
+    """Several agents under one name, served like one: it starts and stops them, and offers what
+    they offer. Tools are theirs alone.
+    """
+
+    tools: Mapping[str, Tool] = MappingProxyType({})
+    use_cases: tuple[UseCase, ...] = ()
+    features: frozenset[str] = frozenset()
+
+    def __init__(
+        self, name: str, members: Sequence[Answering], description: str, version: str
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.members = tuple(map(an_agent, members))
+        told = (str(getattr(member, "description", "")) for member in self.members)
+        self.description = description or " ".join(dict.fromkeys(filter(None, told)))
+
+    @property
+    def responder(self) -> Responder:
+        """All of them as a responder."""
+        return self.respond
+
+    def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        """Answers a turn with events."""
+        raise NotImplementedError
+
+    def describe(self, url: str = "") -> Description:
+        """What they say of themselves together; of a capability the first one's."""
+        described = [m.describe() for m in self.members if hasattr(m, "describe")]
+        capabilities = {c.key: c for d in reversed(described) for c in d.capabilities}
+        return Description(
+            name=self.name,
+            version=self.version,
+            description=self.description,
+            supported_channels=unique(c for d in described for c in d.supported_channels),
+            capabilities=tuple(capabilities.values()),
+            url=url,
+        )
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that `reload` reads."""
+        return tuple(file for member in self.members for file in getattr(member, "sources", ()))
+
+    def check(self) -> None:
+        """Raises `InvalidInput` with what is wrong in the first agent that has a mistake."""
+        for member in self.members:
+            if hasattr(member, "check"):
+                member.check()
+
+    def reload(self) -> bool:
+        """Reads use cases again; whether any have changed."""
+        changed = [member.reload() for member in self.members if hasattr(member, "reload")]
+        return any(changed)
+
+    async def start(self) -> None:
+        """Starts the agents."""
+        for member in self.members:
+            if hasattr(member, "start"):
+                await member.start()
+
+    async def stop(self) -> None:
+        """Stops the agents."""
+        await stop_all(self.members)
+
+
+class Team(Party):
     """Agents that hand turns over to each other. The first one answers, or the first whose features
     are on, later the one that answered last; a handover to a stranger goes on to whoever asked the
     team.
@@ -102,24 +174,17 @@ class Team(Asked):
         name: str,
         agents: Sequence[Answering],
         *,
+        description: str = "",
+        version: str = "1.0.0",
         limit: int = LIMIT,
         state: State | None = None,
     ) -> None:
         if not agents:
             raise errors.InvalidInput(f"the team {name} has no agents")
-        self.name = name
+        super().__init__(name, agents, description, version)
         self._agents = by_name(agents)
         self._limit = limit
         self._state = state or MemoryState()
-
-    @property
-    def responder(self) -> Responder:
-        """The team as a responder."""
-        return self.respond
-
-    async def stop(self) -> None:
-        """Stops the agents."""
-        await stop_all(self._agents.values())
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events; `turn.agent` chooses one of the team."""
@@ -142,28 +207,26 @@ class Team(Asked):
                 yield event
 
 
-class Chain(Asked):
+class Chain(Party):
     """Agents that answer one after the other: each reads the answers of those before it, and the
     last one's is the answer. Where one fails, `on_failure` answers, once.
     """
 
     def __init__(
-        self, name: str, agents: Sequence[Answering], *, on_failure: Answering | None = None
+        self,
+        name: str,
+        agents: Sequence[Answering],
+        *,
+        description: str = "",
+        version: str = "1.0.0",
+        on_failure: Answering | None = None,
     ) -> None:
         if not agents:
             raise errors.InvalidInput(f"the chain {name} has no agents")
-        self.name = name
-        self._agents = tuple(map(an_agent, agents))
+        members = [*agents, *([on_failure] if on_failure else [])]
+        super().__init__(name, members, description, version)
+        self._agents = self.members[: len(agents)]
         self._on_failure = on_failure
-
-    @property
-    def responder(self) -> Responder:
-        """The chain as a responder."""
-        return self.respond
-
-    async def stop(self) -> None:
-        """Stops the agents."""
-        await stop_all([*self._agents, *([self._on_failure] if self._on_failure else [])])
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers a turn with events."""

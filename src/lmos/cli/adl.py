@@ -258,9 +258,13 @@ def _diagnostics(
     if conditions:
         found += check_conditions(document, conditions)
     if agent is not None:
+        from lmos.arc import Agent
         from lmos.cli.serve import load
+        from lmos.model.errors import InvalidInput
 
         made = load(agent)
+        if not isinstance(made, Agent):
+            raise InvalidInput(f"{agent} is several agents; name the one that has these use cases")
         found += check_tools(document, made.tools)
         found += check_replies(document, made.reply_names)
     return _placed(name, sorted(found, key=lambda d: (d.file, d.line, d.column)))

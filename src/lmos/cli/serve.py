@@ -13,8 +13,8 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from lmos.arc import Agent
     from lmos.arc.serving import Settings
+    from lmos.arc.serving.settings import AnyAgent
     from lmos.protocols.auth import Auth
     from lmos.protocols.tokens import Tokens
 
@@ -192,11 +192,12 @@ def _variable(name: str) -> str:
 # --- agents ---------------------------------------------------------------------------------------
 
 
-def load(target: str) -> "Agent[Any, Any]":
+def load(target: str) -> "AnyAgent":
     """The agent that `module:name` means. Raises `InvalidInput` with `file:line: message` when the
     module cannot be imported.
     """
     from lmos.arc import Agent
+    from lmos.arc.team import Party
     from lmos.model.errors import InvalidInput
 
     module_name, _, name = target.partition(":")
@@ -211,7 +212,7 @@ def load(target: str) -> "Agent[Any, Any]":
         raise InvalidInput(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except Exception as error:
         raise InvalidInput(f"{_place(error)}{type(error).__name__}: {error}") from error
-    found = {k: v for k, v in vars(module).items() if isinstance(v, Agent)}
+    found = {k: v for k, v in vars(module).items() if isinstance(v, (Agent, Party))}
     if name:
         if name not in found:
             raise InvalidInput(
@@ -237,5 +238,5 @@ def _file(module: ModuleType) -> str:
     return module.__file__ or module.__name__
 
 
-def _list(found: "dict[str, Agent[Any, Any]]") -> str:
+def _list(found: "dict[str, AnyAgent]") -> str:
     return ", ".join(found) or "none"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from starlette.types import ASGIApp
 
@@ -11,8 +11,9 @@ from lmos.protocols.auth import Auth
 
 if TYPE_CHECKING:
     from lmos.arc.agent import Agent
+    from lmos.arc.team import Party
 
-    AnyAgent = Agent[Any, Any]
+    AnyAgent: TypeAlias = Agent[Any, Any] | Party
 
 #: Says why something that the agents need is not there at the moment; empty when it is.
 Check = Callable[[], Awaitable[str]]

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc.running import Wanted, run_tools
+from lmos.arc.team import Party
 from lmos.arc.tools import Tool
 from lmos.model import Turn, TurnEvent
 from lmos.model.errors import AgentFailed, NotFound
 from lmos.protocols import graphql
 
 if TYPE_CHECKING:
+    from lmos.arc.agent import Agent
     from lmos.arc.serving.settings import AnyAgent
 
 
@@ -46,9 +48,11 @@ class AgentTools:
             raise AgentFailed(call.error)
         return call.said
 
-    def _tools(self) -> "dict[str, tuple[AnyAgent, Tool]]":
-        found: dict[str, tuple[AnyAgent, Tool]] = {}
+    def _tools(self) -> "dict[str, tuple[Agent[Any, Any], Tool]]":
+        found: dict[str, tuple[Agent[Any, Any], Tool]] = {}
         for agent in self._agents.values():
+            if isinstance(agent, Party):
+                continue  # its tools are its agents' alone
             for name, tool in agent.tools.items():
                 found.setdefault(name, (agent, tool))
         return found
