@@ -1,7 +1,10 @@
 """Agents that are steered: signals, approval, limits, failures, declared types."""
 
 import asyncio
+import contextlib
 import json
+import queue
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -262,8 +265,20 @@ async def test_a_place_is_waited_for() -> None:
 async def provider(*statuses: int) -> AsyncIterator[tuple[str, list[float]]]:
     """A provider that speaks OpenAI's protocol, and answers with these statuses one by one."""
     asked: list[float] = []
+    serving: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await answer(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = next(x for x in head.split("\r\n") if x.startswith("content-length"))
         await reader.readexactly(int(length.partition(":")[2]))
@@ -288,30 +303,30 @@ async def provider(*statuses: int) -> AsyncIterator[tuple[str, list[float]]]:
             }
             body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
             kind, extra = "text/event-stream", ""
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{extra}connection: close\r\n"
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{extra}"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", asked
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def test_a_busy_model_is_asked_again_then_the_next_one() -> None:
     async with provider(429, 503, 200) as (url, asked):
-        agent = Agent(name="a", model=f"openai:m@{url}")
-        assert (await agent.run("hi")).text == "hello"
+        async with Agent(name="a", model=f"openai:m@{url}") as agent:
+            assert (await agent.run("hi")).text == "hello"
         assert len(asked) == 3
+    other = ScriptedModel("from another")
     async with provider(400) as (url, asked):
-        agent = Agent(
-            name="a", model=f"openai:m@{url}", fallback_models=[ScriptedModel("from another").model]
-        )
-        assert (await agent.run("hi")).text == "from another"
+        async with Agent(name="a", model=f"openai:m@{url}", fallback_models=[other.model]) as agent:
+            assert (await agent.run("hi")).text == "from another"
         assert len(asked) == 1  # what is wrong stays wrong
-    async with provider(400) as (url, _):
+    async with provider(400) as (url, _), Agent(name="a", model=f"openai:m@{url}") as agent:
         with pytest.raises(errors.ModelFailed, match="busy"):
-            await Agent(name="a", model=f"openai:m@{url}").run("hi")
+            await agent.run("hi")
 
 
 # --- per turn -------------------------------------------------------------------------------------
@@ -562,3 +577,23 @@ def lambda_tool() -> str:
 async def test_a_scripted_model_is_given_as_it_is() -> None:
     agent = Agent(name="a", model=ScriptedModel("hello"))
     assert (await agent.run("hi")).text == "hello"
+
+
+def test_an_agent_runs_again_in_another_event_loop() -> None:
+    """Its connections to the provider are bound to the loop, so they end with it."""
+    started: queue.Queue[str] = queue.Queue()
+    done = threading.Event()
+
+    async def serve() -> None:
+        async with provider(200) as (url, _):
+            started.put(url)
+            await asyncio.to_thread(done.wait, 30)
+
+    server = threading.Thread(target=lambda: asyncio.run(serve()))
+    server.start()
+    try:
+        agent = Agent(name="a", model=f"openai:m@{started.get(timeout=30)}")
+        assert [agent.run_sync("hi").text for _ in range(3)] == ["hello"] * 3
+    finally:
+        done.set()
+        server.join()

@@ -201,3 +201,19 @@ async def test_who_takes_over_reads_what_the_first_agents_filters_made_of_it() -
     assert result.text == "done"
     assert "my [IBAN]" in str(script.requests[0])
     assert "DE89" not in str(script.requests[0])
+
+
+async def test_a_filter_changes_the_users_words_and_nobody_elses() -> None:
+    script = ScriptedModel("done")
+    second = Agent(name="second", model=script.model)
+    second.input_filter(lambda ctx, text: text.replace("please", "now"))
+    await ask(Chain("both", [agent("first", "The first answer."), second]).respond, "help please")
+    sent = str(script.requests[0])
+    assert "help now" in sent
+    assert "The first answer." in sent
+
+
+def test_a_team_serves_whom_its_agents_serve() -> None:
+    some, others = agent("a", tenants=["acme"]), agent("b", tenants=["globex", "acme"])
+    assert Team("t", [some, others]).describe().supported_tenants == ("acme", "globex")
+    assert Team("t", [some, agent("c")]).describe().supported_tenants == ()

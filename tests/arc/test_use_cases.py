@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field
 
 from lmos import Agent, Context
+from lmos.arc import Ask
 from lmos.arc.context import Dependencies
 from lmos.arc.progress import Chose, Journey, Progress, Solved, Stepped, replay
 from lmos.arc.running import Told
@@ -412,4 +413,33 @@ The customer wants to cancel an order.
         "Which number?",
         "Shall I cancel the phone?",
         "Cancelled.",
+    ]
+
+
+async def test_what_a_tool_asks_is_answered_in_direct_mode_too() -> None:
+    def find(ctx: Context) -> str:
+        """Finds the shop."""
+        if "Bonn" not in ctx.text:
+            raise Ask("In which town?")
+        return "The shop is in Bonn."
+
+    agent = Agent(
+        name="a",
+        model="direct",
+        tools=[find],
+        use_cases="""### UseCase: find_shop
+#### Description
+The customer looks for a shop.
+#### Steps
+- "Shall I look for one?"
+#### Solution
+Call @find().
+#### Examples
+- where is a shop
+""",
+    )
+    assert await talk(agent, "where is a shop", "yes", "Bonn") == [
+        "Shall I look for one?",
+        "In which town?",
+        "The shop is in Bonn.",
     ]

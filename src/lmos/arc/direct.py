@@ -46,6 +46,7 @@ from lmos.arc.progress import (
     Took,
 )
 from lmos.arc.running import Wanted, run_tools
+from lmos.arc.signals import Ask
 from lmos.arc.steps import Held, line_of, steps_of
 from lmos.arc.tools import Parameter, Tool, plain_data
 from lmos.model import TurnEvent
@@ -87,8 +88,12 @@ class Direct:
     async def respond(self, ctx: Context, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
         """Fills the reply; yields the events of tools and status on the way."""
         turn = _DirectTurn(self, ctx, await Journey.of(ctx), reply)
-        async for event in turn.events():
-            yield event
+        try:
+            async for event in turn.events():
+                yield event
+        except Ask:  # the use case goes on with the user's answer
+            await turn.journey.keep(ctx)
+            raise
         await turn.journey.keep(ctx)
 
     # --- what a turn asks of it -------------------------------------------------------------------

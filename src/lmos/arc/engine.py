@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,8 @@ class Engine:
         self._tools = tools
         self._memory = MemorySettings.of(memory)
         self._history: History | None = None
-        self._choices: dict[Any, ModelChoice] = {}
+        self._choices: dict[str, ModelChoice] = {}
+        self._clients, self._entered = AsyncExitStack(), set[int]()
         self._models: Models | None = None
         self._toolbox: Toolbox | None = None
         self._direct: Direct | None = None
@@ -88,11 +89,12 @@ class Engine:
         if self._models is not None:
             return self._models
         varies = _varies(self._given) or callable(self._settings)
-        first = self._chosen(await valued(self._given, ctx) if varies else self._given)
+        spec = await valued(self._given, ctx) if _varies(self._given) else self._given
+        first = await self._opened(spec)
         if first.direct:
             return None
         made = Models(
-            choices=(first, *(self._chosen(spec) for spec in self._fallbacks)),
+            choices=(first, *[await self._opened(spec) for spec in self._fallbacks]),
             settings=dict(await valued(self._settings, ctx) or {}),
             budget=self._budget,
         )
@@ -164,7 +166,7 @@ class Engine:
         """A side request: text, or an object of the type `output`."""
         models = await self.models(ctx)
         if model is not None:
-            models = Models((self._chosen(model),), budget=self._budget)
+            models = Models((await self._opened(model),), budget=self._budget)
         if models is None or models.choices[0].direct:
             raise errors.ModelFailed(
                 f"{self._agent.name} has no language model to ask; "
@@ -230,6 +232,9 @@ class Engine:
 
     async def close(self) -> None:
         """Closes what was opened."""
+        self._models = None
+        clients, self._clients, self._entered = self._clients, AsyncExitStack(), set()
+        await clients.aclose()
         history, self._history = self._history, None
         if history is not None:
             await history.settled()
@@ -242,10 +247,23 @@ class Engine:
         self._direct = self._chooser = None
 
     def _chosen(self, spec: Any) -> ModelChoice:
-        key = spec if isinstance(spec, str) else id(spec)
-        if key not in self._choices:
-            self._choices[key] = resolve_model(spec) if isinstance(spec, str) else given(spec)
-        return self._choices[key]
+        if not isinstance(spec, str):
+            return given(spec)
+        if spec not in self._choices:
+            self._choices[spec] = resolve_model(spec)
+        return self._choices[spec]
+
+    async def _opened(self, spec: Any) -> ModelChoice:
+        """The choice, with its provider's connections open until the agent stops; they are bound to
+        the event loop. Those of a model that a function makes are that function's.
+        """
+        choice = self._chosen(spec)
+        model = choice.model
+        lasting = isinstance(spec, str) or spec is self._given or spec in self._fallbacks
+        if model is not None and lasting and id(model) not in self._entered:
+            self._entered.add(id(model))
+            await self._clients.enter_async_context(model)
+        return choice
 
 
 def _same(some: Mapping[str, Tool], others: Mapping[str, Tool]) -> bool:

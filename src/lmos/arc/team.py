@@ -129,6 +129,7 @@ class Party(Asked):
             name=self.name,
             version=self.version,
             description=self.description,
+            supported_tenants=_tenants(described),
             supported_channels=unique(c for d in described for c in d.supported_channels),
             capabilities=tuple(capabilities.values()),
             url=url,
@@ -159,6 +160,13 @@ class Party(Asked):
     async def stop(self) -> None:
         """Stops the agents."""
         await stop_all(self.members)
+
+
+def _tenants(described: Sequence[Description]) -> tuple[str, ...]:
+    """Whom any of them serves; every tenant (none is named) where one of them does."""
+    if not all(d.supported_tenants for d in described):
+        return ()
+    return unique(tenant for d in described for tenant in d.supported_tenants)
 
 
 class Team(Party):

@@ -129,8 +129,7 @@ class AgentTurn:
                 continue
             text = await called(function, ctx, ctx.text)
             if text != ctx.text:
-                last = ctx.messages[-1].but(content=text)
-                ctx.turn = ctx.turn.but(messages=(*ctx.turn.history, last))
+                ctx.turn = ctx.turn.saying(text)
 
     async def _spoken_by_agent(self) -> AsyncGenerator[TurnEvent, None]:
         agent, ctx = self._agent, self._ctx

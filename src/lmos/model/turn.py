@@ -52,6 +52,12 @@ class Turn(Model):
         """What the user says in this turn: the last user message, empty when there is none."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
+    def saying(self, text: str) -> "Turn":
+        """The turn with the text for what the user says in it, wherever that message stands."""
+        said = next((m for m in reversed(self.messages) if m.role == "user"), None)
+        changed = (m.but(content=text) if m is said else m for m in self.messages)
+        return self.but(messages=tuple(changed))
+
     @property
     def history(self) -> tuple[Message, ...]:
         """The messages before the last one."""
@@ -133,10 +139,7 @@ class Handover(Model):
 
     def onward(self, turn: Turn) -> Turn:
         """The turn for who answers next."""
-        if not self.text:
-            return turn
-        *before, last = turn.messages
-        return turn.but(messages=(*before, last.but(content=self.text)))
+        return turn.saying(self.text) if self.text else turn
 
 
 class InputRequired(Model):

@@ -39,8 +39,8 @@ class Origins:
             return True
         place = urlsplit(origin)
         server = scope.get("server")
-        if server and _here(server[0]):
-            return _here(place.hostname or "")
+        if server and is_loopback(server[0]):
+            return is_loopback(place.hostname or "")
         return place.netloc.lower() == HTTPConnection(scope).headers.get("host", "").lower()
 
 
@@ -48,7 +48,7 @@ def _origin(scope: Scope) -> str:
     return HTTPConnection(scope).headers.get("origin", "")
 
 
-def _here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether the name or address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True

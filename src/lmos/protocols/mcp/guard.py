@@ -3,7 +3,6 @@ tokens are asked for, and nobody with too much.
 """
 
 import inspect
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lmos.model import User, errors
 from lmos.protocols import http
+from lmos.protocols.origins import is_loopback
 
 #: Tells who has the bearer token; None when it is nobody's.
 Authenticate = Callable[[str], User | Awaitable[User | None] | None]
@@ -122,16 +122,6 @@ def _identity(user: User | None, headers: Headers) -> dict[str, Any]:
 
     token = AccessToken(token=bearer(headers), client_id=user.id, subject=user.id, scopes=[])
     return {USER: user, "user": AuthenticatedUser(token)}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine's own."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host(header: str) -> str:
