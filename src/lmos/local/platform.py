@@ -19,7 +19,7 @@ from lmos.local.project import Project
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
-from lmos.router import VectorRouter
+from lmos.router import DEFAULT, open_router
 from lmos.runtime import Routings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
@@ -87,7 +87,7 @@ class Platform:
                 ),
                 Routings(store, llm.embedder()) as routings,
             ):
-                supervisor = Supervisor(routings, VectorRouter(llm.embedder()), state)
+                supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
                 async with self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()

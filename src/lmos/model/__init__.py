@@ -18,7 +18,16 @@ from lmos.model.conversation import (
     SystemContext,
     UserContext,
 )
-from lmos.model.decision import Candidate, Decision, Evidence, Outcome, RoutableAgent
+from lmos.model.decision import (
+    Candidate,
+    Decision,
+    DecisionRecord,
+    Evidence,
+    Feedback,
+    Outcome,
+    RoutableAgent,
+    SubTask,
+)
 from lmos.model.errors import LmosError
 from lmos.model.resources import (
     API_GROUP,
@@ -107,6 +116,7 @@ __all__ = [
     "Conversation",
     "Decided",
     "Decision",
+    "DecisionRecord",
     "Describe",
     "Description",
     "Done",
@@ -114,6 +124,7 @@ __all__ = [
     "ErrorInfo",
     "Evidence",
     "Failed",
+    "Feedback",
     "Handover",
     "InputContext",
     "InputRequired",
@@ -137,6 +148,7 @@ __all__ = [
     "StatusUpdate",
     "Store",
     "Strict",
+    "SubTask",
     "SystemContext",
     "Terminal",
     "TextDelta",

@@ -1,12 +1,23 @@
 """The router: which agent a message is for, or that none is.
 
-A `RoutingTable` holds what the agents of a channel say of themselves, as vectors. A router takes a
-`RoutingRequest` (the conversation with its new message) and a table and gives a `Decision`: ranked
-candidates with probabilities and evidence, and the reason. Routers hold no state.
+A `RoutingTable` holds what the agents of a channel say of themselves, as vectors. A `Router` takes
+a `RoutingRequest` (the conversation with its new message) and a table and gives a `Decision`:
+ranked candidates with probabilities and evidence, and the reason. Routers hold no conversation.
 """
 
 from lmos.router.evaluation import Report, evaluate
+from lmos.router.opening import DEFAULT, open_router
+from lmos.router.request import Router, RoutingRequest
 from lmos.router.table import RoutingTable
-from lmos.router.vector import RoutingRequest, VectorRouter
+from lmos.router.vector import VectorRouter
 
-__all__ = ["Report", "RoutingRequest", "RoutingTable", "VectorRouter", "evaluate"]
+__all__ = [
+    "DEFAULT",
+    "Report",
+    "Router",
+    "RoutingRequest",
+    "RoutingTable",
+    "VectorRouter",
+    "evaluate",
+    "open_router",
+]

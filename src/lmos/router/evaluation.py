@@ -8,9 +8,9 @@ from statistics import mean, quantiles
 from typing import Any
 
 from lmos.model import Message
+from lmos.router.request import Router, RoutingRequest
 from lmos.router.specs import Labelled
 from lmos.router.table import RoutingTable
-from lmos.router.vector import RoutingRequest, VectorRouter
 
 OUT_OF_SCOPE = "out_of_scope"
 
@@ -68,7 +68,7 @@ class Report:
         }
 
 
-async def evaluate(router: VectorRouter, table: RoutingTable, rows: Sequence[Labelled]) -> Report:
+async def evaluate(router: Router, table: RoutingTable, rows: Sequence[Labelled]) -> Report:
     """Routes every row and compares. In a conversation the messages before and the agent that was
     chosen last go along, as they would.
     """

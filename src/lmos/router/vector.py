@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos.model import Candidate, Decision, Embedder, Evidence, Message, errors
+from lmos.model import Candidate, Decision, Embedder, Evidence
 from lmos.router.followup import Form, form_of
+from lmos.router.request import RoutingRequest, explicit
 from lmos.router.table import RoutingTable
 
 if TYPE_CHECKING:
@@ -47,28 +48,6 @@ class Fit:
         return 1 / (1 + math.exp(-z))
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingRequest:
-    """What is to be routed: the conversation with the new message last, the agent that answered
-    last in it, and the agent that the caller insists on.
-    """
-
-    messages: tuple[Message, ...]
-    active_agent: str | None = None
-    explicit_agent: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The new message."""
-        return self.messages[-1].content if self.messages else ""
-
-    @property
-    def before(self) -> str:
-        """What the user said last before it, empty when nothing."""
-        said = (m.content for m in reversed(self.messages[:-1]) if m.role == "user")
-        return next(said, "")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
     """A text seen against the table: the agents' scores, and the probability that one is meant."""
@@ -86,6 +65,8 @@ class _View:
 class VectorRouter:
     """Decides by vectors. Holds no state: a decision depends on request and table alone."""
 
+    name = "vector"
+
     def __init__(self, embedder: Embedder, fit: Fit | None = None) -> None:
         self._embedder = embedder
         self._fit = fit or Fit()
@@ -93,7 +74,7 @@ class VectorRouter:
     async def decide(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """Which agent the message is for. `AgentNotFound` when an explicit agent is not there."""
         if request.explicit_agent:
-            return _explicit(request.explicit_agent, table)
+            return explicit(request.explicit_agent, table).but(router=VERSION)
         form = form_of(request.text)
         began = time.perf_counter()
         texts = [table.spelling.corrected(text) for text in _texts(request, form)]
@@ -257,17 +238,3 @@ def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Ca
 def _part(starts: "NDArray[np.int64]", index: int, total: int) -> tuple[int, int]:
     """Where the part of that index begins and where it ends."""
     return int(starts[index]), int(starts[index + 1]) if index + 1 < len(starts) else total
-
-
-def _explicit(name: str, table: RoutingTable) -> Decision:
-    if name not in table.names:
-        there = ", ".join(table.names) or "none"
-        raise errors.AgentNotFound(f"there is no agent {name!r} on this channel; it has {there}")
-    return Decision(
-        outcome="route",
-        candidates=(Candidate(agent=name, probability=1.0),),
-        confidence=1.0,
-        reason="the caller asked for this agent",
-        router=VERSION,
-        table=table.version,
-    )
