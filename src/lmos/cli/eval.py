@@ -29,23 +29,32 @@ def command() -> None:
     required=True,
     help="CSV with the columns instruction,agent and, for follow-ups, conversation.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
-def router(agents: Path | None, examples: Path | None, test: Path, output: str) -> None:
+@click.option("--router", "name", metavar="NAME", help="The router; vector if not given.")
+@click.option("-o", "--output", type=click.Choice(["table", "json", "html"]), default="table")
+def router(
+    agents: Path | None, examples: Path | None, test: Path, name: str | None, output: str
+) -> None:
     """Route every message of a file and compare with the agent it is labelled with.
 
-    The label out_of_scope means that no agent should answer.
+    The label out_of_scope means that no agent should answer. Without --agents there is one agent
+    for each other label of the examples.
     """
+    from lmos.cli.eval_page import html
     from lmos.llm import embedder
-    from lmos.router import Report, RoutingTable, VectorRouter, evaluate
+    from lmos.router import DEFAULT, Report, RoutingTable, evaluate, open_router
     from lmos.router.specs import read_labelled
+
+    chosen = open_router(name or DEFAULT, embedder())
 
     async def measure() -> Report:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())
-        return await evaluate(VectorRouter(embedder()), table, read_labelled(test))
+        return await evaluate(chosen, table, read_labelled(test))
 
     data = asyncio.run(measure()).data()
     if output == "json":
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    elif output == "html":
+        click.echo(html(data), nl=False)
     else:
         click.echo("\n".join(report_lines(data)))
 
@@ -56,6 +65,11 @@ def report_lines(data: dict[str, Any]) -> list[str]:
     lines = [
         f"accuracy {data['accuracy']:.2%} of {data['rows']}    weighted F1 {data['weightedF1']:.4f}"
         f"    p50 {data['p50']} ms    p99 {data['p99']} ms",
+        f"out of scope: AUROC {_told(data['outOfScopeAuroc'])}, recall"
+        f" {_told(data['outOfScopeRecall'])} at 90 % precision    ECE {_told(data['ece'])}"
+        f"    Brier {_told(data['brier'])}",
+        f"asked a language model {data['modelShare']:.2%}    "
+        f"{data['decisionsPerSecond']} decisions a second",
         "",
         f"{'label':<{width}}  precision  recall     F1  rows",
     ]
@@ -74,3 +88,7 @@ def report_lines(data: dict[str, Any]) -> list[str]:
             for w in data["wrong"]
         ]
     return lines
+
+
+def _told(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.4f}"

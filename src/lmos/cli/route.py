@@ -16,17 +16,22 @@ _file = click.Path(path_type=Path, exists=True)
 @click.argument("text")
 @click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
 @click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
+@click.option("--router", metavar="NAME", help="The router that decides; vector if not given.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
-def command(text: str, agents: Path | None, examples: Path | None, output: str) -> None:
+def command(
+    text: str, agents: Path | None, examples: Path | None, router: str | None, output: str
+) -> None:
     """Decide which agent a message is for, without a platform, and show why."""
     from lmos.llm import embedder
     from lmos.model import Decision, Message
-    from lmos.router import RoutingRequest, RoutingTable, VectorRouter
+    from lmos.router import DEFAULT, RoutingRequest, RoutingTable, open_router
+
+    chosen = open_router(router or DEFAULT, embedder())
 
     async def decide() -> Decision:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())
         request = RoutingRequest((Message(role="user", content=text),))
-        return await VectorRouter(embedder()).decide(request, table)
+        return await chosen.decide(request, table)
 
     decision = asyncio.run(decide()).wire()
     if output == "json":

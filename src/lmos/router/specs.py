@@ -12,6 +12,9 @@ from pydantic import ValidationError
 
 from lmos.model import Agent, Capability, RoutableAgent, errors
 
+#: The label of a message that no agent should answer.
+OUT_OF_SCOPE = "out_of_scope"
+
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
@@ -65,12 +68,14 @@ def read_labelled(path: Path) -> list[Labelled]:
 def with_examples(
     agents: Sequence[RoutableAgent], examples: Sequence[Labelled]
 ) -> list[RoutableAgent]:
-    """The agents with more examples; without any agents, one for each label of the examples."""
+    """The agents with more examples; without any agents, one for each label of the examples
+    but `out_of_scope`, which is nobody.
+    """
     by_agent: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in examples:
         by_agent[row.agent][row.intent].append(row.text)
     known = {agent.name: agent for agent in agents} or {
-        name: RoutableAgent(name=name) for name in sorted(by_agent)
+        name: RoutableAgent(name=name) for name in sorted(by_agent) if name != OUT_OF_SCOPE
     }
     return [
         agent.but(capabilities=tuple(_extended(agent, by_agent.get(agent.name, {}))))
