@@ -1,7 +1,6 @@
 """Agents that fail are spared, others stand in at once, and they are tried again."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -182,7 +181,7 @@ def test_what_is_kept_of_agents_is_dropped_unless_they_are_in_use(clock: Clock) 
 
 
 @pytest.fixture
-async def spared(platform: Platform, clock: Clock) -> AsyncIterator[Platform]:
+async def spared(platform: Platform, clock: Clock) -> Platform:
     """The platform with our limits and our clock; orders can stand in for billing."""
     routings = platform.supervisor.routings
     breakers = Breakers(LIMITS, clock)
@@ -193,7 +192,7 @@ async def spared(platform: Platform, clock: Clock) -> AsyncIterator[Platform]:
     assert orders
     assert orders.status.address
     await platform.change(agent_of("orders", orders.status.address.url, ORDER, BILL))
-    yield platform
+    return platform
 
 
 async def ask(platform: Platform, text: str = "how much do I owe", **more: object) -> Failed | str:
@@ -274,6 +273,25 @@ async def test_a_short_deadline_and_a_caller_that_leaves_do_not_count(spared: Pl
         await left(spared, f"left-{number}")
     spared.billing.play = spared.billing.repeat
     assert await ask(spared) == "billing: how much do I owe"
+
+
+@pytest.mark.parametrize(
+    "error", [errors.DeadlineExceeded("the bank is slow"), errors.AgentFailed("no")]
+)
+async def test_an_agent_that_gives_up_with_time_left_is_spared(
+    spared: Platform, error: errors.LmosError
+) -> None:
+    spared.billing.plays(error)
+    for _ in range(4):
+        await ask(spared, agent="billing")
+    assert len(spared.billing.turns) == 3
+
+
+async def test_an_agent_that_breaks_off_in_the_middle_is_spared(spared: Platform) -> None:
+    spared.billing.plays(TextDelta(text="You owe"))  # and no end
+    for _ in range(4):
+        await ask(spared, agent="billing")
+    assert len(spared.billing.turns) == 3
 
 
 async def left(platform: Platform, conversation: str) -> None:

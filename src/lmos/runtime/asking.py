@@ -86,9 +86,13 @@ class Asking:
                 self._metrics.spared[member.name] += 1
                 yield Failed.of(error)
                 return
-            async with aclosing(self._asked(member, turn, admission)) as events:
-                async for event in events:
-                    yield event
+            try:
+                async with aclosing(self._asked(member, turn, admission)) as events:
+                    async for event in events:
+                        yield event
+            except errors.AgentFailed as error:
+                admission.failed(error.message)
+                raise
 
     async def _asked(
         self, member: Member, turn: Turn, admission: Admission
