@@ -1,17 +1,23 @@
 """Asking an agent: the first of those able to answer that does, with its events as they come.
 
 An agent that fails before it has said or done anything is stood in for by the next one; after that
-its failure is the turn's.
+its failure is the turn's. One that failed too often is not asked for a while: see
+`lmos.runtime.breakers`.
 """
 
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
     AgentAddress,
     Decided,
+    Done,
     Failed,
+    Handover,
+    InputRequired,
     Responder,
     Started,
     StatusUpdate,
@@ -19,18 +25,28 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.runtime.breakers import Admission, Breakers
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.routings import Member
 
 Connect = Callable[[AgentAddress], Responder]
 
+#: Seconds after which an agent that has not answered is late, however short the turn's time was.
+PATIENCE = 30.0
+
+#: An agent that gives up so much before the turn's deadline has a shorter time of its own.
+EARLY = timedelta(seconds=1)
+
 
 class Asking:
     """Asks agents over the protocols that they offer, and counts and times it."""
 
-    def __init__(self, connect: Connect, metrics: Metrics) -> None:
+    def __init__(
+        self, connect: Connect, metrics: Metrics, breakers: Breakers | None = None
+    ) -> None:
         self._connect = connect
         self._metrics = metrics
+        self._breakers = Breakers() if breakers is None else breakers
 
     async def ask(
         self, able: Sequence[Member], turn: Turn
@@ -58,15 +74,40 @@ class Asking:
         return able[-1], deque(_opening(able[-1], failure)), self._one(able[-1], turn)
 
     async def _one(self, member: Member, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        """One agent's events; who answers and why is told by us."""
+        """One agent's events; who answers and why is told by us. An agent that is spared fails at
+        once.
+        """
+        url = member.address.url if member.address else ""
+        with ExitStack() as stack:
+            try:
+                admitted = self._breakers.admitted(turn.tenant, member.name, url)
+                admission = stack.enter_context(admitted)
+            except (errors.AgentUnavailable, errors.Overloaded) as error:
+                self._metrics.spared[member.name] += 1
+                yield Failed.of(error)
+                return
+            try:
+                async with aclosing(self._asked(member, turn, admission)) as events:
+                    async for event in events:
+                        yield event
+            except errors.AgentFailed as error:
+                admission.failed(error.message)
+                raise
+
+    async def _asked(
+        self, member: Member, turn: Turn, admission: Admission
+    ) -> AsyncGenerator[TurnEvent, None]:
+        began = time.monotonic()
         with self._metrics.asking(member.name) as asking:
             async with aclosing(self._responder(member)(turn)) as events:
                 async for event in events:
                     if isinstance(event, Failed):
                         asking.failed = True
                         event = _named(event, member.name)
+                    _judge(admission, event, turn, time.monotonic() - began)
                     if not isinstance(event, Started | Decided):
                         yield event
+        admission.failed("it ended without an answer")
 
     def _responder(self, member: Member) -> Responder:
         if member.address is None:
@@ -103,6 +144,26 @@ def _is_the_turns(failure: Failed) -> bool:
         error,
         errors.InvalidInput | errors.Unauthenticated | errors.Forbidden | errors.DeadlineExceeded,
     )
+
+
+def _judge(admission: Admission, event: TurnEvent, turn: Turn, seconds: float) -> None:
+    """Tells what the event says of the agent that was asked so many seconds ago."""
+    if isinstance(event, Done | InputRequired | Handover):
+        admission.succeeded()
+    elif isinstance(event, Failed) and _is_the_agents(event, turn, seconds):
+        admission.failed(event.error.message)
+    elif isinstance(event, Failed):
+        admission.over()
+
+
+def _is_the_agents(failure: Failed, turn: Turn, seconds: float) -> bool:
+    """Whether the agent is to blame: it is away, broken or late, and not just short of time."""
+    error = failure.exception()
+    if isinstance(error, errors.DeadlineExceeded):
+        early = turn.deadline is None or datetime.now(UTC) < turn.deadline - EARLY
+        return early or seconds >= PATIENCE
+    # what has no class of its own is an error inside the agent
+    return isinstance(error, errors.AgentFailed) or type(error) is errors.LmosError
 
 
 def _failing(error: errors.LmosError) -> Responder:

@@ -40,10 +40,13 @@ class Asking:
 
 @dataclass
 class Metrics:
-    """Decisions by outcome, turns and failures by agent, with their latencies."""
+    """Decisions by outcome, turns and failures by agent, with their latencies; `spared` are turns
+    that an agent was not asked to answer because it fails or has too many.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    spared: Counter[str] = field(default_factory=Counter)
     decisions: Latency = field(default_factory=Latency)
     agents: defaultdict[str, Latency] = field(default_factory=lambda: defaultdict(Latency))
 

@@ -28,6 +28,7 @@ from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
 from lmos.runtime.affinity import Active, replied
 from lmos.runtime.asking import Asking, Connect
+from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import Work, answer
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
@@ -49,11 +50,12 @@ class Supervisor:
         connect: Connect = connect,
         *,
         timeout: float = TIMEOUT,
+        breakers: Breakers | None = None,
     ) -> None:
         self.routings = routings
         self.metrics = Metrics()
         self._router = router
-        self._asking = Asking(connect, self.metrics)
+        self._asking = Asking(connect, self.metrics, breakers)
         self._timeout = timeout
         self._history = History(state)
         self._lines = Lines()
