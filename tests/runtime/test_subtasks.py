@@ -28,6 +28,7 @@ from lmos.model import (
 )
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
 from lmos.runtime import Supervisor
+from lmos.runtime.collaboration.subtasks import PARALLEL
 from lmos.state import MemoryState
 
 BILL = SubTask(text="how much do I owe", agent="billing")
@@ -194,3 +195,29 @@ async def test_leaving_ends_all_that_is_being_asked(platform: Platform) -> None:
                     await asyncio.gather(one.wait(), two.wait())
                     break
         await asyncio.gather(platform.billing.closed.wait(), platform.orders.closed.wait())
+
+
+async def test_only_so_many_are_asked_at_the_same_time(platform: Platform) -> None:
+    full, release = asyncio.Event(), asyncio.Event()
+    most = now = 0
+
+    async def play(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        if now == PARALLEL:
+            full.set()
+        await release.wait()
+        now -= 1
+        async for event in platform.billing.repeat(turn):
+            yield event
+
+    platform.billing.play = play
+    tasks = [BILL.but(text=f"bill {number}") for number in range(PARALLEL + 2)]
+    async with asyncio.timeout(5):
+        turn = asyncio.create_task(split(platform, *tasks).turn("all my bills"))
+        await full.wait()
+        release.set()
+        told = answer(await turn).split("\n\n")
+    assert told == [f"billing: billing: {task.text}" for task in tasks]
+    assert most == PARALLEL
