@@ -29,7 +29,8 @@ from lmos.router import Router, RoutingRequest
 from lmos.runtime.affinity import Active, replied
 from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
-from lmos.runtime.collaboration import Work, answer
+from lmos.runtime.collaboration import answer
+from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Routings

@@ -1,54 +1,34 @@
 """How the agents of a channel answer a turn together, by what the router made of it.
 
-`answer` gives the turn's events. One agent answers by itself, or hands over to others in turn; the
-platform answers as `lmos` where no agent is asked.
+`answer` gives the turn's events. One agent answers by itself, or hands over to others in turn;
+several each answer a sub-task; the platform answers as `lmos` where no agent is asked.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
 
 from lmos.model import (
     Answer,
     Decided,
     Decision,
     Done,
-    Failed,
-    Handover,
     InputRequired,
     Message,
     Started,
     StatusUpdate,
     TextDelta,
-    Turn,
     TurnEvent,
-    errors,
 )
 from lmos.runtime.affinity import Active
-from lmos.runtime.asking import Asking
+from lmos.runtime.collaboration.handing import Work, able, handed
+from lmos.runtime.collaboration.subtasks import answer_all
 from lmos.runtime.routings import ChannelTable, Member
-
-#: Agents that a turn may be handed on to.
-MAX_HOPS = 5
-
-
-@dataclass
-class Work:
-    """A turn on its way through the platform. `notes` is what will be noted beside the conversation
-    once the turn is answered; `asked` the agents asked so far.
-    """
-
-    channel: ChannelTable
-    turn: Turn
-    decision: Decision
-    asking: Asking
-    notes: dict[str, Any] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
 
 
 def answer(work: Work) -> AsyncGenerator[TurnEvent, None]:
     """The events of the turn, by the decision's outcome."""
+    if work.decision.outcome == "multi" and work.decision.tasks:
+        return answer_all(work)
     return _single(work) if work.decision.agent else _decline(work)
 
 
@@ -66,8 +46,10 @@ async def _decline(work: Work) -> AsyncGenerator[TurnEvent, None]:
 
 async def _single(work: Work) -> AsyncGenerator[TurnEvent, None]:
     """The answer of the agent decided on, or of whom it hands over to."""
+    decision = work.decision
     first: Member | None = None
-    async with aclosing(_handed(work)) as asked:
+    members = able(work, decision.agent or "", decision.capability)
+    async with aclosing(handed(work, members, work.turn)) as asked:
         async for member, event in asked:
             match event:
                 case Started() if first is None:
@@ -85,64 +67,9 @@ async def _single(work: Work) -> AsyncGenerator[TurnEvent, None]:
             yield event
 
 
-async def _handed(work: Work) -> AsyncGenerator[tuple[Member, TurnEvent], None]:
-    """The events of the agent and of those it hands over to, each with who sent it."""
-    channel, turn = work.channel, work.turn
-    able = _able(channel, turn, work.decision)
-    visited: list[Member] = []
-    while able:
-        member, events = await work.asking.ask(able, turn)
-        visited.append(member)
-        work.asked.append(member.name)
-        handover = None
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Handover):
-                    handover = event
-                else:
-                    yield member, event
-        if handover is None:
-            return
-        turn = handover.onward(turn)
-        try:
-            taker = _next(channel, handover, visited)
-        except errors.LmosError as error:
-            yield member, Failed.of(error)
-            return
-        able = [taker, *channel.instead_of(taker, handover.capability)]
-
-
-def _able(channel: ChannelTable, turn: Turn, decision: Decision) -> list[Member]:
-    """The agent decided on, and who could answer instead; first those that are ready. An agent
-    that the caller insists on has no substitute.
-    """
-    assert decision.agent is not None
-    member = channel.members[decision.agent]
-    if turn.agent:
-        return [member]
-    able = [member, *channel.instead_of(member, decision.capability)]
-    return sorted(able, key=lambda m: bool(m.problem))
-
-
 def _signed(answer: Answer, member: Member) -> Answer:
     """The answer, saying whose it is."""
     return answer.but(context={**answer.context, "agent": member.name})
-
-
-def _next(channel: ChannelTable, handover: Handover, visited: Sequence[Member]) -> Member:
-    """Who answers after a handover. Refuses strangers, loops and long chains."""
-    found = channel.members.get(handover.to) if handover.to else None
-    found = found or (channel.provider_of(handover.capability) if handover.capability else None)
-    wanted = handover.to or handover.capability
-    if found is None:
-        raise errors.AgentNotFound(
-            f"{visited[-1].name} handed over to {wanted!r}, which this channel does not have; "
-            f"it has {', '.join(channel.members)}"
-        )
-    if found in visited or len(visited) > MAX_HOPS:
-        path = " -> ".join(member.name for member in (*visited, found))
-        raise errors.AgentFailed(f"the agents hand the turn over in circles: {path}")
-    return found
 
 
 def _offer(channel: ChannelTable) -> str:
