@@ -67,7 +67,7 @@ def test_a_reply_may_refuse_all(reply: str) -> None:
     "reply",
     [
         "", "?", "4711", "7", "another", "the one", "yes", "not the first",
-        "the first or the second",
+        "the first or the second", "what is the time", "how much", "where are you", "the other one",
         "questions", "billing or contract", "what will the weather be like in Rome tomorrow",
     ],
 )  # fmt: skip
@@ -78,6 +78,10 @@ def test_other_words_are_no_reply(reply: str) -> None:
 def test_a_place_that_was_not_offered_is_no_reply() -> None:
     assert choice_of("the third", OFFERED[:2]) is None
     assert choice_of("the first", ()) is None
+
+
+def test_no_words_name_an_agent_whose_name_says_nothing() -> None:
+    assert choice_of("help please", (RoutableAgent(name="help-agent"), BILLING)) is None
 
 
 def test_who_is_offered_one_agent_may_agree() -> None:

@@ -6,7 +6,7 @@ and decided as any other message.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmos.model import Candidate, Decision, RoutableAgent
@@ -34,6 +34,13 @@ _FILLERS = frozenset(
     a an the one ones i me my it is s m d am was mean meant want would like to take choose pick
     please thanks option number choice agent about for with of on and or in at that this these those
     them you your can do need help thing think guess rather well just let us we be
+    """.split()  # noqa: SIM905  (a list this long reads better as words)
+)
+#: Words of any question or request, which tell nothing of whose it is.
+_ASKING = frozenset(
+    """
+    how what where when which who why will does did are were has have much many show tell see give
+    get find make
     """.split()  # noqa: SIM905  (a list this long reads better as words)
 )
 
@@ -101,7 +108,7 @@ def _placed(plain: str, left: Sequence[str], offered: Sequence[RoutableAgent]) -
 
 def _named(left: Sequence[str], offered: Sequence[RoutableAgent]) -> Choice | None:
     """The only agent that all telling words are of, where at least half of the words are known."""
-    if len(left) > LONGEST:
+    if not 0 < len(left) <= LONGEST:
         return None
     names = [agent for agent in offered if _stems(agent.name) == {_stem(w) for w in left}]
     vocabularies = {agent.name: _vocabulary(agent) for agent in offered}
@@ -131,11 +138,8 @@ def _vocabulary(agent: RoutableAgent) -> frozenset[str]:
 
 
 def _stems(*texts: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _words(texts) if word not in _FILLERS)
-
-
-def _words(texts: Iterable[str]) -> list[str]:
-    return [word for text in texts for word in _WORD.findall(text.lower())]
+    words = (word for text in texts for word in _WORD.findall(text.lower()))
+    return frozenset(_stem(word) for word in words if word not in _FILLERS | _ASKING)
 
 
 def _stem(word: str) -> str:
