@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos.model import Candidate, Decision, Embedder, Evidence
+from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
 from lmos.router.followup import Form, form_of
+from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
 from lmos.router.table import RoutingTable
 
@@ -28,6 +29,8 @@ MAX_CANDIDATES = 10
 OFFERED = 0.95
 #: The least probability of the agent that a follow-up stays with.
 STAYING = 0.6
+#: Probability from which a message is for another agent although it has words of one offered.
+SURE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ class VectorRouter:
         """Which agent the message is for. `AgentNotFound` when an explicit agent is not there."""
         if request.explicit_agent:
             return explicit(request.explicit_agent, table).but(router=VERSION)
+        offered = _offered(request, table)
+        choice = choice_of(request.text, offered)
+        if choice is None or choice.agent not in (None, *table.names):
+            return await self._ordinary(request, table)
+        chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
+        if not choice.named:
+            return chosen
+        ordinary = await self._ordinary(request, table)
+        return ordinary if _elsewhere(ordinary, choice.agent) else chosen
+
+    async def _ordinary(self, request: RoutingRequest, table: RoutingTable) -> Decision:
+        """The decision on a message that is no reply to an offer."""
         form = form_of(request.text)
         began = time.perf_counter()
         texts = [table.spelling.corrected(text) for text in _texts(request, form)]
@@ -164,6 +179,18 @@ class VectorRouter:
         weights = np.exp((view.scores.astype(float) - view.scores.max()) / self._fit.temperature)
         shares: NDArray[np.float64] = view.meant * weights / weights.sum()
         return shares
+
+
+def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent]:
+    """The agents offered, in their order; one that has gone since keeps its place."""
+    there = {agent.name: agent for agent in table.agents}
+    return [there.get(name) or RoutableAgent(name=name) for name in request.offered]
+
+
+def _elsewhere(decision: Decision, agent: str | None) -> bool:
+    """Whether the message by itself is surely for another agent."""
+    other = decision.agent not in (None, agent) and not decision.sticky
+    return other and decision.confidence >= SURE
 
 
 def _texts(request: RoutingRequest, form: Form) -> list[str]:

@@ -3,6 +3,9 @@
 An agent that asked the user something gets the reply, although the reply by itself may look like
 nobody's ("Main Street 5") or a little like somebody else's. It loses the conversation only to a
 message that the router gives to another agent almost for certain.
+
+Where the platform itself asked which agent is meant, the agents that it offered are noted for the
+one turn that follows.
 """
 
 from collections.abc import Mapping
@@ -13,6 +16,8 @@ from lmos.model import Candidate, Decision
 
 #: Probability from which a message that could be a reply is taken for a new subject.
 CERTAIN = 0.9
+#: Agents that the user is offered to choose from, at most.
+MAX_OFFERED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,20 @@ def replied(decision: Decision, agent: str) -> Decision:
         sticky=True,
         reason=f"{agent} waits for the reply to its question",
     )
+
+
+def offered(decision: Decision) -> tuple[str, ...]:
+    """The agents that the user is asked to choose from, in the order shown; none when not asked."""
+    if decision.outcome != "clarify":
+        return ()
+    return tuple(dict.fromkeys(c.agent for c in decision.candidates[:MAX_OFFERED]))
+
+
+def offered_before(notes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The agents that the last answer offered, from what was noted beside a conversation."""
+    return tuple(notes.get("offered", ()))
+
+
+def offer_notes(decision: Decision) -> dict[str, Any]:
+    """What to note of the offer; an earlier one is over once the turn is answered."""
+    return {"offered": list(offered(decision))}

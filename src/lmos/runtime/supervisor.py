@@ -26,7 +26,7 @@ from lmos.model import (
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
-from lmos.runtime.affinity import Active, replied
+from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
 from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
@@ -89,7 +89,7 @@ class Supervisor:
             past = await self._history.past(turn)
             turn = past.before(turn.but(deadline=deadline))
             decision = await self._decide(channel, turn, past)
-            work = Work(channel, turn, decision, self._asking)
+            work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
             async with aclosing(self._remembered(work, past)) as events:
                 async for event in events:
                     yield event
@@ -121,6 +121,7 @@ class Supervisor:
         request = RoutingRequest(
             messages=turn.messages,
             active_agent=active.agent if active else None,
+            offered=offered_before(past.notes),
             explicit_agent=turn.agent,
         )
         decision = await self._router.decide(request, channel.table)

@@ -19,7 +19,7 @@ from lmos.model import (
     TextDelta,
     TurnEvent,
 )
-from lmos.runtime.affinity import Active
+from lmos.runtime.affinity import Active, offered
 from lmos.runtime.collaboration.handing import Work, able, handed
 from lmos.runtime.collaboration.subtasks import answer_all
 from lmos.runtime.routings import ChannelTable, Member
@@ -81,6 +81,5 @@ def _offer(channel: ChannelTable) -> str:
 
 
 def _which(channel: ChannelTable, decision: Decision) -> str:
-    names = dict.fromkeys(candidate.agent for candidate in decision.candidates[:3])
-    described = [channel.members[n].agent.description.rstrip(".") or n for n in names]
+    described = [channel.members[n].agent.description.rstrip(".") or n for n in offered(decision)]
     return "\n".join(["Which of these do you mean?", *(f"- {text}" for text in described)])
