@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from lmos import llm, registry
 from lmos.controlplane import ControlPlane, EventLog, api
+from lmos.llm.kept import KeptVectors
 from lmos.local import watching
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
@@ -85,7 +86,7 @@ class Platform:
                 ControlPlane(
                     store, describe=registry.describe, probe=registry.probe, events=self.events
                 ),
-                Routings(store, llm.embedder()) as routings,
+                Routings(store, self._table_embedder()) as routings,
             ):
                 supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
                 async with self._serving(self._app(store, supervisor), supervisor):
@@ -98,6 +99,10 @@ class Platform:
             await state.close()
 
     # --- parts ------------------------------------------------------------------------------------
+
+    def _table_embedder(self) -> KeptVectors:
+        """What embeds the texts of tables, and those alone: users' messages stay off the disk."""
+        return KeptVectors(llm.embedder(), self.project.state / "vectors.sqlite")
 
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
@@ -160,6 +165,8 @@ class Platform:
         await agents.settled(lambda text: self._output.progress(text))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_quiet(store, routings), SETTLE_TIMEOUT)
+        if routings.all():
+            await _warm()
         found, _ = await store.list(Agent)
         channels, _ = await store.list(Channel)
         self._output.progress("")
@@ -186,6 +193,15 @@ class Platform:
     def _mended(self, file: str) -> None:
         self.events.record("ManifestMended", f"{file} is in force again")
         self._output.line(f"  {file} is in force again")
+
+
+async def _warm() -> None:
+    """Loads the model that tables of kept vectors did not need, before the first user waits for it.
+
+    Where that fails, each turn says so.
+    """
+    with contextlib.suppress(errors.LmosError):
+        await llm.embedder().embed(["hello"])
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:
