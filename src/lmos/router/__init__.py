@@ -6,6 +6,7 @@ ranked candidates with probabilities and evidence, and the reason. Routers hold 
 """
 
 from lmos.router.evaluation import Report, evaluate
+from lmos.router.llm import LlmRouter
 from lmos.router.opening import DEFAULT, open_router
 from lmos.router.request import Router, RoutingRequest
 from lmos.router.table import RoutingTable
@@ -13,6 +14,7 @@ from lmos.router.vector import VectorRouter
 
 __all__ = [
     "DEFAULT",
+    "LlmRouter",
     "Report",
     "Router",
     "RoutingRequest",
