@@ -66,7 +66,7 @@ class LlmRouter:
             return explicit(request.explicit_agent, table).but(router=VERSION)
         near = await self._nearest.decide(request, table)
         found = near.candidates[: self._candidates]
-        if not found:
+        if not found or near.stage == "offered":
             return near.but(router=VERSION, table=table.version)
         began = time.perf_counter()
         try:
@@ -95,8 +95,9 @@ class LlmRouter:
         )
 
         names = [candidate.agent for candidate in found]
-        parts = [SystemPromptPart(_TASK), UserPromptPart(told)]
-        messages: list[ModelMessage] = [ModelRequest(parts=parts)]
+        messages: list[ModelMessage] = [
+            ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(told)])
+        ]
         cost, problem = 0.0, ""
         for _ in range(_TRIES):
             response = await self._request(messages, names)
@@ -130,11 +131,10 @@ def _schema(names: list[str]) -> dict[str, Any]:
         "between": between,
         "reason": {"type": "string"},
     }
-    required = list(properties)
     return {
         "type": "object",
         "properties": properties,
-        "required": required,
+        "required": list(properties),
         "additionalProperties": False,
     }
 
