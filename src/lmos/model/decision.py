@@ -1,7 +1,6 @@
 """What the router made of a turn, and what it chooses from."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -47,7 +46,6 @@ class SubTask(Model):
     text: str
     agent: str
     capability: str = ""
-    probability: float = 1.0
     after: Tuple[int] = ()
 
 
@@ -55,11 +53,12 @@ class Decision(Model):
     """The router's answer.
 
     `candidates` are ranked; the first is taken when the outcome is `route`, the first few are
-    offered when it is `clarify`. Their probabilities and `out_of_scope`, the probability that
-    nobody is meant, add up to 1. `tasks` are the ordered parts of a `multi` outcome. `confidence`
-    is the probability of the outcome. `stage` tells which part of the router decided and `model`
-    the language model that was asked, where one was, at `cost` US dollars. `timings` are
-    milliseconds by stage. `router`, `fit` and `table` tell the versions that decided.
+    offered when it is `clarify`. Their probabilities, those of agents left out for being the least
+    probable, and `out_of_scope`, the probability that nobody is meant, add up to 1. `tasks` are the
+    ordered parts of a `multi` outcome. `confidence` is the probability of the outcome. `stage`
+    tells which part of the router decided and `model` the language model that was asked, where one
+    was, at `cost` US dollars. `timings` are milliseconds by stage. `router` and `table` tell the
+    versions that decided.
     """
 
     outcome: Outcome
@@ -73,7 +72,6 @@ class Decision(Model):
     model: str = ""
     cost: float = 0.0
     router: str = ""
-    fit: str = ""
     table: str = ""
     timings: Mapping[str, float] = Field(default_factory=dict)
 
@@ -86,40 +84,3 @@ class Decision(Model):
     def capability(self) -> str:
         """The capability recognised in the agent chosen, or empty."""
         return self.candidates[0].capability if self.agent else ""
-
-
-class Feedback(Model):
-    """What somebody thought of a turn's answer: `rating` -1, 0 or 1; `agent` is who should have
-    been asked (`out_of_scope` for nobody), where that is known.
-    """
-
-    rating: Literal[-1, 0, 1] = 0
-    agent: str = ""
-    comment: str = ""
-
-
-class DecisionRecord(Model):
-    """A decision as the log keeps it. `text` and `before` (what the user said last before it) are
-    empty where the setting keeps only `text_hash`, a salted SHA-256. `asked` are the agents that
-    were asked, in order; `ended` is how the turn ended and `error` its code where it failed.
-    Durations are seconds.
-    """
-
-    at: datetime
-    tenant: str
-    channel: str
-    subset: str
-    conversation_id: str
-    turn_id: str
-    decision: Decision
-    text: str = ""
-    before: str = ""
-    text_hash: str = ""
-    active_agent: str = ""
-    explicit_agent: str = ""
-    asked: Tuple[str] = ()
-    ended: Literal["", "done", "input_required", "handover", "error", "cancelled"] = ""
-    error: str = ""
-    first_token: float = 0.0
-    total: float = 0.0
-    feedback: Feedback | None = None

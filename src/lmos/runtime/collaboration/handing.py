@@ -16,7 +16,7 @@ MAX_HOPS = 5
 @dataclass
 class Work:
     """A turn on its way through the platform. `notes` is what will be noted beside the conversation
-    once the turn is answered; `asked` the agents asked so far.
+    once the turn is answered.
     """
 
     channel: ChannelTable
@@ -24,7 +24,6 @@ class Work:
     decision: Decision
     asking: Asking
     notes: dict[str, Any] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
 
 
 def able(work: Work, agent: str, capability: str) -> list[Member]:
@@ -54,7 +53,6 @@ async def handed(
     while able:
         member, events = await work.asking.ask(able, turn)
         visited.append(member)
-        work.asked.append(member.name)
         handover = None
         async with aclosing(events):
             async for event in events:
