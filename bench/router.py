@@ -40,7 +40,8 @@ import numpy as np
 
 from lmos.llm import embedder
 from lmos.model import Capability, Decision, Embedder, Message, RoutableAgent
-from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate
+from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate, figures
+from lmos.router.evaluation import in_scope
 from lmos.router.specs import read_agents, read_labelled, with_examples
 from lmos.router.vector import Fit
 
@@ -282,10 +283,6 @@ def nearest(decision: Decision, asked: Asked) -> bool:
     return bool(decision.candidates) and decision.candidates[0].agent == asked[1]
 
 
-def in_scope(decision: Decision) -> float:
-    return sum(candidate.probability for candidate in decision.candidates)
-
-
 def share(values: Iterable[bool]) -> float:
     found = list(values)
     return round(sum(found) / len(found), 4)
@@ -293,9 +290,8 @@ def share(values: Iterable[bool]) -> float:
 
 def auroc(meant: Iterable[float], strange: Iterable[float]) -> float:
     """The probability that a message that is meant scores higher than one that is not."""
-    high, low = np.array(list(meant)), np.array(list(strange))
-    above = (high[:, None] > low).mean() + (high[:, None] == low).mean() / 2
-    return round(float(above), 4)
+    scored = [*((score, True) for score in meant), *((score, False) for score in strange)]
+    return round(figures.auroc(scored) or 0.0, 4)
 
 
 class RandomVectors:

@@ -140,3 +140,13 @@ async def test_the_rows_of_a_conversation_follow_each_other() -> None:
     assert data["confusion"] == [["bills", "out_of_scope", 1]]
     assert data["labels"]["out_of_scope"]["precision"] == 0.5
     assert data["labels"]["parcels"] == {"precision": 1, "recall": 1, "f1": 1, "rows": 2}
+
+
+@pytest.mark.parametrize("text", ["how much do I owe", "hello", "who wrote Hamlet?", "and in May?"])
+async def test_the_probabilities_add_up_to_one(text: str) -> None:
+    """Those of the agents, and that nobody is meant."""
+    first = await decide([BILLS, PARCELS], text)
+    later = await decide([BILLS, PARCELS], "show me my bill", text, active_agent="bills")
+    for decision in (first, later):
+        total = decision.out_of_scope + sum(c.probability for c in decision.candidates)
+        assert total == pytest.approx(1, abs=1e-3)

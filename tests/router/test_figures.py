@@ -90,9 +90,15 @@ def test_the_calibration_error_lies_between_the_whole_and_each(scored: list[Scor
 def test_a_report_tells_decisions_apart() -> None:
     def decided(outcome: str, shares: tuple[float, ...], model: str = "") -> Decision:
         candidates = [{"agent": f"a{i}", "probability": p} for i, p in enumerate(shares)]
-        confidence = shares[0] if outcome == "route" else 1 - sum(shares)
+        nobody = 1 - sum(shares)
         return Decision.model_validate(
-            {"outcome": outcome, "candidates": candidates, "confidence": confidence, "model": model}
+            {
+                "outcome": outcome,
+                "candidates": candidates,
+                "out_of_scope": nobody,
+                "confidence": shares[0] if outcome == "route" else nobody,
+                "model": model,
+            }
         )
 
     report = Report()

@@ -126,8 +126,8 @@ async def evaluate(router: Router, table: RoutingTable, rows: Sequence[Labelled]
 
 
 def in_scope(decision: Decision) -> float:
-    """The probability (0 to 1) that somebody is meant: that of all candidates together."""
-    return min(1.0, sum(candidate.probability for candidate in decision.candidates))
+    """The probability (0 to 1) that somebody is meant, however many candidates are shown."""
+    return 1 - decision.out_of_scope
 
 
 def _wrong(row: Labelled, chosen: str, decision: Decision) -> dict[str, Any]:

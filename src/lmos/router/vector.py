@@ -119,7 +119,12 @@ class VectorRouter:
     ) -> Decision:
         active = request.active_agent if request.active_agent in table.names else None
         if not views:
-            return Decision(outcome="out_of_scope", confidence=1.0, reason="there are no agents")
+            return Decision(
+                outcome="out_of_scope",
+                out_of_scope=1.0,
+                confidence=1.0,
+                reason="there are no agents",
+            )
         alone, joined = views[0], views[-1]
         if form == "social" and alone.meant < OFFERED:
             return self._social(active, table, alone)
@@ -134,6 +139,7 @@ class VectorRouter:
             return Decision(
                 outcome="route",
                 candidates=candidates,
+                out_of_scope=_rest(alone.meant),
                 confidence=candidates[0].probability,
                 sticky=active == candidates[0].agent,
                 reason=reason,
@@ -141,6 +147,7 @@ class VectorRouter:
         return Decision(
             outcome="out_of_scope",
             candidates=_ranked(self._shares(alone), table, alone),
+            out_of_scope=_rest(alone.meant),
             confidence=1 - alone.meant,
             reason="nothing that the agents offer is near enough",
         )
@@ -152,6 +159,7 @@ class VectorRouter:
             return Decision(
                 outcome="out_of_scope",
                 candidates=candidates,
+                out_of_scope=_rest(view.meant),
                 confidence=1 - view.meant,
                 reason=reason,
             )
@@ -167,6 +175,7 @@ class VectorRouter:
         return Decision(
             outcome="route",
             candidates=_ranked(shares, table, view),
+            out_of_scope=_rest(float(shares.sum())),
             confidence=kept,
             sticky=True,
             reason=f"continues the conversation with {active} ({form} message)",
@@ -183,6 +192,8 @@ class VectorRouter:
 
 def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent]:
     """The agents offered, in their order; one that has gone since keeps its place."""
+    if not request.offered:
+        return []
     there = {agent.name: agent for agent in table.agents}
     return [there.get(name) or RoutableAgent(name=name) for name in request.offered]
 
@@ -234,6 +245,11 @@ def _per_capability(
         count += there
     scores: NDArray[np.float32] = ((nearest + total / count) / 2).astype(np.float32)
     return scores
+
+
+def _rest(meant: float) -> float:
+    """The probability that nobody is meant."""
+    return round(max(0.0, 1 - meant), 4)
 
 
 def _ranked(

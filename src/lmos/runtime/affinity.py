@@ -47,10 +47,11 @@ def replied(decision: Decision, agent: str) -> Decision:
     unseen = Candidate(agent=agent, probability=0)
     mine = next((c for c in decision.candidates if c.agent == agent), unseen)
     probability = max(mine.probability, 1 - sum(c.probability for c in decision.candidates))
-    rest = (c for c in decision.candidates if c.agent != agent)
+    rest = [c for c in decision.candidates if c.agent != agent]
     return decision.but(
         outcome="route",
         candidates=(mine.but(probability=probability), *rest),
+        out_of_scope=max(0.0, 1 - probability - sum(c.probability for c in rest)),
         confidence=probability,
         sticky=True,
         reason=f"{agent} waits for the reply to its question",
