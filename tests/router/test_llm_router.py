@@ -1,6 +1,7 @@
 """Routing by a language model, with a scripted one and the real embedder."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,10 +22,13 @@ def choice(agent: str, *between: str) -> dict[str, Any]:
     return {"agent": agent, "between": list(between), "reason": "because of this"}
 
 
-async def decide(scripted: ScriptedModel, **more: Any) -> Decision:
+async def decide(
+    scripted: ScriptedModel, *, deadline: datetime | None = None, **more: Any
+) -> Decision:
     table = await RoutingTable.build(AGENTS, embedder())
     router = LlmRouter(scripted.model, embedder(), **more)
-    request = RoutingRequest((Message(role="user", content="show me my bill"),))
+    said = (Message(role="user", content="show me my bill"),)
+    request = RoutingRequest(said, deadline=deadline)
     return await router.decide(request, table)
 
 
@@ -68,3 +72,9 @@ async def test_a_description_stays_data() -> None:
 async def test_a_late_model_fails() -> None:
     with pytest.raises(errors.ModelFailed, match="within"):
         await decide(ScriptedModel(choice("bills"), delay=30), timeout=0.05)
+
+
+async def test_the_model_gets_no_more_time_than_the_turn() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.2)
+    with pytest.raises(errors.DeadlineExceeded, match="scripted"):
+        await decide(ScriptedModel(choice("bills"), delay=30), deadline=soon)

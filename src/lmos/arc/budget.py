@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmos.llm.requests import price_of
 from lmos.model import Usage, errors
 
 if TYPE_CHECKING:
@@ -48,13 +49,12 @@ class Budget:
             return (usage.input_tokens * into + usage.output_tokens * out) / 1e6
         if self.cost is None:
             return 0.0
-        try:
-            return float(response.cost().total_price)
-        except (LookupError, AssertionError):
+        if (known := price_of(response)) is None:
             raise errors.BudgetExceeded(
                 f"the cost of a turn is limited, and the price of {response.model_name} is not "
                 "known; give it: Budget(cost=..., price=(0.15, 0.60)), dollars a million tokens"
-            ) from None
+            )
+        return known
 
 
 class RateLimit:

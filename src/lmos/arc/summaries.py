@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lmos.llm import resolve_model
+from lmos.llm.requests import request
 from lmos.model import Message, errors
 from lmos.state import Summarise
 
@@ -27,8 +28,6 @@ def summarised_by(model: "str | Model", *, words: int = WORDS) -> Summarise:
     """
 
     async def summarise(messages: Sequence[Message]) -> str:
-        from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
 
         asked = resolve_model(model).model if isinstance(model, str) else model
@@ -36,11 +35,8 @@ def summarised_by(model: "str | Model", *, words: int = WORDS) -> Summarise:
             raise errors.ModelFailed(f"there is no language model for summaries: {model!r}")
         told = "\n".join(f"{message.role}: {message.content}" for message in messages)
         task = SystemPromptPart(_TASK.format(words=words))
-        try:
-            request = ModelRequest(parts=[task, UserPromptPart(told)])
-            response = await model_request(asked, [request])
-        except (AgentRunError, UserError) as error:
-            raise errors.ModelFailed(f"{asked.model_name} made no summary: {error}") from error
+        asking = ModelRequest(parts=[task, UserPromptPart(told)])
+        response = await request(asked, [asking], f"{asked.model_name} made no summary")
         return response.text or ""
 
     return summarise

@@ -29,7 +29,7 @@ def command() -> None:
     required=True,
     help="CSV with the columns instruction,agent and, for follow-ups, conversation.",
 )
-@click.option("--router", "name", metavar="NAME", help="The router; vector if not given.")
+@click.option("--router", "name", metavar="NAME", help="The router: vector (if not given) or llm.")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "html"]), default="table")
 def router(
     agents: Path | None, examples: Path | None, test: Path, name: str | None, output: str

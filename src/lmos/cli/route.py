@@ -16,7 +16,7 @@ _file = click.Path(path_type=Path, exists=True)
 @click.argument("text")
 @click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
 @click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
-@click.option("--router", metavar="NAME", help="The router that decides; vector if not given.")
+@click.option("--router", metavar="NAME", help="The router: vector (if not given) or llm.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def command(
     text: str, agents: Path | None, examples: Path | None, router: str | None, output: str

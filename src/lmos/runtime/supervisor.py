@@ -123,6 +123,7 @@ class Supervisor:
             active_agent=active.agent if active else None,
             offered=offered_before(past.notes),
             explicit_agent=turn.agent,
+            deadline=turn.deadline,
         )
         decision = await self._router.decide(request, channel.table)
         if active and active.waiting and not turn.agent:
