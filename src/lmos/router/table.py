@@ -4,12 +4,14 @@ Every capability brings its examples, its description and its name; an agent wit
 its description. Each text is a row of one matrix, so looking at all of them is one product.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
+from lmos.router.scoring.learned import Learned, learn
 from lmos.router.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text, whose it is, and the number of its capability among all of the table."""
+    """A text, whose it is, and the number of its capability among all of the table; `said` when it
+    is an example of what users say, rather than a name or a description.
+    """
 
     text: str
     agent: str
     capability: str
     number: int
+    said: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +59,9 @@ class RoutingTable:
 
     `vectors` is float32[rows, d], ordered by capability and those by agent; `numbers` int[rows] the
     capability of each row; `starts` int[capabilities] the first row of each; `firsts` int[agents]
-    the first capability of each. `spelling` knows the texts' words. `embedder` names the model
-    that the vectors are from, `version` is a hash of it and of the agents.
+    the first capability of each. `spelling` knows the texts' words, `learned` is what scoring fits
+    to the texts. `embedder` names the model that the vectors are from, `version` is a hash of it
+    and of the agents.
     """
 
     agents: tuple[RoutableAgent, ...]
@@ -66,6 +72,7 @@ class RoutingTable:
     starts: "NDArray[np.int64]"
     firsts: "NDArray[np.int64]"
     spelling: Spelling
+    learned: Learned
     embedder: str
     version: str
 
@@ -84,15 +91,20 @@ class RoutingTable:
         new = [text for text in dict.fromkeys(row.text for row in rows) if text not in known]
         fresh = dict(zip(new, await embedder.embed(new), strict=True)) if new else {}
         found = [fresh[r.text] if r.text in fresh else known[r.text] for r in rows]
+        vectors = np.stack(found) if found else np.zeros((0, max(embedder.d, 1)), np.float32)
+        numbers = np.array([row.number for row in rows], np.int64)
+        said = np.array([row.said for row in rows], bool)
+        texts = [row.text for row in rows]
         return cls(
             agents=tuple(agents),
             names=tuple(agent.name for agent in agents),
             rows=tuple(rows),
-            vectors=np.stack(found) if found else np.zeros((0, max(embedder.d, 1)), np.float32),
-            numbers=np.array([row.number for row in rows], np.int64),
+            vectors=vectors,
+            numbers=numbers,
             starts=np.array(starts, np.int64),
             firsts=np.array(firsts, np.int64),
-            spelling=Spelling(row.text for row in rows),
+            spelling=Spelling(texts),
+            learned=await asyncio.to_thread(learn, texts, vectors, numbers, said),
             embedder=embedder.name,
             version=_digest(agents, embedder.name),
         )
@@ -126,21 +138,24 @@ def _rows(agents: Sequence[RoutableAgent]) -> tuple[list[Row], list[int], list[i
         for key, texts in _texts(agent):
             number = len(starts)
             starts.append(len(rows))
-            rows += [Row(text, agent.name, key, number) for text in texts]
+            rows += [Row(text, agent.name, key, number, said) for text, said in texts.items()]
     return rows, starts, firsts
 
 
-def _texts(agent: RoutableAgent) -> list[tuple[str, list[str]]]:
-    """The texts of each capability that has any, without repetition; of the agent itself where
-    none has.
+def _texts(agent: RoutableAgent) -> list[tuple[str, dict[str, bool]]]:
+    """The texts of each capability that has any, without repetition, and whether users say them;
+    of the agent itself where none has.
     """
     found = []
     for capability in agent.capabilities:
-        texts = (*capability.examples, capability.description, _spoken(capability.name))
-        stripped = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
-        if stripped:
-            found.append((capability.key, stripped))
-    return found or [("", [agent.description.strip() or _spoken(agent.name) or agent.name])]
+        said = dict.fromkeys((text.strip() for text in capability.examples), True)
+        words = (capability.description.strip(), _spoken(capability.name))
+        texts = {**said, **{text: False for text in words if text not in said}}
+        texts.pop("", None)
+        if texts:
+            found.append((capability.key, texts))
+    own = agent.description.strip() or _spoken(agent.name) or agent.name
+    return found or [("", {own: False})]
 
 
 def _spoken(name: str) -> str:
