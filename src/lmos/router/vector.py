@@ -117,7 +117,7 @@ class VectorRouter:
             active = table.names[joined.best]
         if active and _continues(form, alone, joined, table.names.index(active)):
             return self._stay(active, table, joined, form)
-        if alone.meant >= self._fit.threshold:
+        if self._somebody(alone) >= self._fit.threshold:
             return self._route(table, alone, active)
         return Decision(
             outcome="out_of_scope",
@@ -126,6 +126,11 @@ class VectorRouter:
             confidence=1 - alone.meant,
             reason="nothing that the agents offer is near enough",
         )
+
+    def _somebody(self, view: _View) -> float:
+        """The best agent's part of the probability that it or nobody is meant."""
+        best = float(view.shares.max())
+        return best / (best + 1 - view.meant) if best else 0.0
 
     def _route(self, table: RoutingTable, view: _View, active: str | None) -> Decision:
         """The best agent, or the two of which as good as either is meant."""

@@ -100,8 +100,9 @@ def _balance(numbers: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]
     import numpy as np
 
     counts = np.bincount(numbers, minlength=classes)
-    weight = 1 / np.sqrt(counts[numbers])
-    return (weight / weight.sum()).astype(np.float32)
+    weight = (1 / np.sqrt(counts[numbers])).astype(np.float32)
+    found: NDArray[np.float32] = weight / weight.sum()
+    return found
 
 
 def _inverse_curvature(

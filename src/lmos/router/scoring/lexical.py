@@ -63,15 +63,6 @@ class Lexicon:
 
         return np.stack([self.vector(text) for text in texts]) if texts else np.zeros((0, D), "f4")
 
-    def coverage(self, text: str) -> float:
-        """The share (0 to 1) of the text's words that the known texts have, rare ones counting
-        more; 0 without words.
-        """
-        words = [unit for unit in _units(text) if " " not in unit]
-        weights = [self._weight(word) for word in words]
-        known = sum(w for w, word in zip(weights, words, strict=True) if word in self._counts)
-        return known / max(sum(weights), 1e-9)
-
     def _weight(self, unit: str) -> float:
         return math.log((self._total + 1) / (self._counts[unit] + 1)) + 1
 

@@ -8,7 +8,7 @@ summed over their capabilities.
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
-from lmos.router.scoring.learned import NEIGHBOURS, Learned
+from lmos.router.scoring.learned import NEIGHBOURS, Normal
 from lmos.router.scoring.neighbours import nearness
 from lmos.router.table import Near, RoutingTable
 
@@ -31,16 +31,13 @@ class Signs:
     `near` is how near the nearest capability is (cosine) and `lead` how far the next agent is
     behind; `texts` the logarithm of how many texts that capability has: the more, the nearer the
     nearest lies by chance. `usual` is the highest score against what messages of the table's kind
-    have, in deviations; `doubt` the logarithm of the best agent's share; `known` the share of the
-    words that the table knows. `usual` is 0 where no head was fitted.
+    have, in deviations; 0 where that is not known.
     """
 
     near: float
     lead: float
     texts: float
     usual: float
-    doubt: float
-    known: float
 
     def data(self) -> tuple[float, ...]:
         """The signs as numbers, in order."""
@@ -77,7 +74,7 @@ def look(table: RoutingTable, text: str, vector: "NDArray[np.float32]") -> Seen:
         scores = logits[near.capabilities] + np.float32(NEIGHBOURS) * nearest
         temperature = learned.temperature or UNKNOWN
     agents = _log_shares(scores, near, temperature)
-    signs = _signs(learned, text, near, nearest, scores, agents)
+    signs = _signs(near, nearest, scores, learned.normal)
     return Seen(near, scores, agents, signs)
 
 
@@ -126,24 +123,19 @@ def _log_shares(
 
 
 def _signs(
-    learned: Learned,
-    text: str,
     near: Near,
     nearest: "NDArray[np.float32]",
     scores: "NDArray[np.float32]",
-    agents: "NDArray[np.float64]",
+    normal: Normal | None,
 ) -> Signs:
     import numpy as np
 
     by_agent = np.sort(np.maximum.reduceat(nearest, near.firsts))[::-1]
     number = int(nearest.argmax())
     stops = np.append(near.starts, len(near.rows))
-    normal = learned.normal
     return Signs(
         near=float(by_agent[0]),
         lead=float(by_agent[0] - by_agent[1]) if len(by_agent) > 1 else ALONE,
         texts=float(np.log(stops[number + 1] - stops[number])),
         usual=(float(scores.max()) - normal.score) / normal.deviation if normal else 0.0,
-        doubt=float(agents.max()),
-        known=learned.lexicon.coverage(text),
     )
