@@ -23,7 +23,13 @@ from lmos.store import MemoryStore
 
 CALLER = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = {"traceparent": f"00-{CALLER}-b7ad6b7169203331-01"}
-PATHS = {"a2a": "", "openai": "/v1#billing", "graphql": "/subscriptions", "agui": "/agui", "mcp": "/mcp"}
+PATHS = {
+    "a2a": "",
+    "openai": "/v1#billing",
+    "graphql": "/subscriptions",
+    "agui": "/agui",
+    "mcp": "/mcp",
+}
 
 
 @pytest.fixture
