@@ -99,7 +99,7 @@ class Supervisor:
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
             turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
-        with self.metrics.turn(f"{turn.tenant}/{turn.channel}") as timing:
+        with self.metrics.turn(turn).timed() as timing:
             async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
                     timing.saw(event)
@@ -162,5 +162,5 @@ class Supervisor:
             if active and active.waiting and not turn.agent:
                 decision = replied(decision, active.agent)
             tracing.decided(around, decision)
-        self.metrics.decided(decision, time.perf_counter() - began)
+        self.metrics.decided(turn, decision, time.perf_counter() - began)
         return decision
