@@ -197,13 +197,13 @@ def _centres(
         before, begins = np.full_like(before, -1), np.zeros(0, np.int64)
         coarse = np.zeros((0, basis.shape[1]), np.float32)
     else:
-        basis, coarse, begins = known.basis, known.coarse, known.starts[old.firsts]
+        basis, coarse, begins = known.basis, known.coarse, known.owners.searchsorted(old.firsts)
     new = np.repeat(before < 0, [len(block.keys) for block in plan.blocks])
     fresh = centres.placed(vectors, places[np.repeat(new, sizes)], sizes[new]) @ basis
     counts = centres.counts_of(sizes)
     per_agent = np.add.reduceat(counts, firsts(_lengths(plan.blocks)))
     merged = _merged(before, per_agent, fresh, begins, coarse)
-    return Centres(basis, merged, firsts(counts))
+    return Centres(basis, merged, np.repeat(np.arange(len(counts)), counts))
 
 
 def _lengths(blocks: Sequence[Block]) -> "Numbers":

@@ -104,7 +104,7 @@ class VectorRouter:
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
         active = table.by_name.get(request.active_agent or "")
-        decision = self._choose(active, form, table, self._views(vectors, table, active))
+        decision = self._choose(active, form, table, self._views(list(vectors), table, active))
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
@@ -115,7 +115,7 @@ class VectorRouter:
         self, vectors: "Sequence[NDArray[np.float32]]", table: RoutingTable, active: int | None
     ) -> list[_View]:
         """What each text sees; the first sees also the best agent of the last."""
-        if not len(vectors):
+        if not vectors:
             return []
         joined = self._view(table.near(vectors[-1], () if active is None else (active,)))
         kept = joined.best if active is None else active

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Numbers = NDArray[np.int64]
 
-#: Capabilities that are looked at wholly, and dimensions of the centres. Measured with 10,000
-#: agents (`bench/router_scale.py --only same`).
-SHORTLIST = 128
+#: Centres whose capabilities are looked at wholly, and dimensions that the centres are compared in.
+#: Measured with 10,000 agents (`bench/router_scale.py --only same`).
+SHORTLIST = 160
 DIMENSIONS = 128
 #: Texts for which there is one centre, at most MOST of a capability.
 TEXTS, MOST = 6, 32
@@ -31,23 +31,20 @@ _STEP = 256
 @dataclass(frozen=True, slots=True, eq=False)
 class Centres:
     """Centres of capabilities: `coarse` float32[n, k] in the dimensions of `basis` float32[d, k],
-    in the order of the capabilities, and `starts` int[capabilities] where those of each begin.
+    in the order of the capabilities, and `owners` int[n] the capability of each.
     """
 
     basis: "Vectors"
     coarse: "Vectors"
-    starts: "Numbers"
+    owners: "Numbers"
 
     def shortlist(self, vector: "Vectors") -> "Numbers":
         """The numbers of the capabilities that a vector is nearest to, ascending."""
         import numpy as np
 
         similarities = self.coarse @ (vector @ self.basis)
-        if len(self.starts) <= SHORTLIST:
-            return np.arange(len(self.starts))
-        best = np.maximum.reduceat(similarities, self.starts)
-        found: Numbers = np.argpartition(best, -SHORTLIST)[-SHORTLIST:]
-        found.sort()
+        best = np.argpartition(similarities, -SHORTLIST)[-SHORTLIST:]
+        found: Numbers = np.unique(self.owners[best])
         return found
 
 
