@@ -26,6 +26,7 @@ from lmos.model import (
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
+from lmos.runtime import tracing
 from lmos.runtime.admission import Admission, admitted
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
 from lmos.runtime.asking import Asking, Connect
@@ -72,13 +73,14 @@ class Supervisor:
         self._lines = Lines(state if shared else None)
         self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
+        self._traced = tracing.traced(self._respond)
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
         stop = Stop()
         self._running.add(stop)
         try:
-            async with aclosing(self._respond(turn)) as events:
+            async with aclosing(self._traced(turn)) as events:
                 while (event := await stop.next(events, None)) is not None:
                     yield event
             if stop.requested:
@@ -154,8 +156,11 @@ class Supervisor:
             explicit_agent=turn.agent,
             deadline=turn.deadline,
         )
-        decision = await self._router.decide(request, channel.table)
-        if active and active.waiting and not turn.agent:
-            decision = replied(decision, active.agent)
+        with tracing.deciding(turn) as around:
+            with around.current():
+                decision = await self._router.decide(request, channel.table)
+            if active and active.waiting and not turn.agent:
+                decision = replied(decision, active.agent)
+            tracing.decided(around, decision)
         self.metrics.decided(decision, time.perf_counter() - began)
         return decision
