@@ -3,7 +3,8 @@
     channel -> history -> decision -> agents -> events as they come -> remembered
 
 The supervisor is itself a responder. It decides and remembers; how agents answer together is
-`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`. The turns of one
+`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`, and what is kept of
+decisions `lmos.runtime.decisions`. The turns of one
 conversation are answered one after the other, in the order in which they came.
 """
 
@@ -31,6 +32,8 @@ from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.companion import Companion
+from lmos.runtime.decisions import Log, LogSettings, Recorder, Trail
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Routings
@@ -38,6 +41,8 @@ from lmos.state import History, Past, key_of
 
 #: Seconds that a turn may take when its caller sets no deadline.
 TIMEOUT = 60.0
+#: Seconds that the decision log gets to write what waits when the supervisor is closed.
+CLOSING = 5.0
 
 
 class Supervisor:
@@ -52,8 +57,11 @@ class Supervisor:
         *,
         timeout: float = TIMEOUT,
         breakers: Breakers | None = None,
+        log: LogSettings | None = None,
     ) -> None:
         self.routings = routings
+        self.log = Log(state, log)
+        self.recorder = Recorder(self.log)
         self.metrics = Metrics()
         self._router = router
         self._asking = Asking(connect, self.metrics, breakers)
@@ -75,6 +83,10 @@ class Supervisor:
         finally:
             self._running.discard(stop)
 
+    async def close(self) -> None:
+        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        await self.recorder.close(CLOSING)
+
     def cut_off(self) -> None:
         """Ends all running turns with an error."""
         for stop in self._running:
@@ -88,11 +100,29 @@ class Supervisor:
         async with self._lines.turn(key_of("turns", turn), deadline):
             past = await self._history.past(turn)
             turn = past.before(turn.but(deadline=deadline))
-            decision = await self._decide(channel, turn, past)
-            work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
-            async with aclosing(self._remembered(work, past)) as events:
+            trail = await self._trail(channel, turn, past)
+            notes = offer_notes(trail.decision) | {"record": trail.stamp}
+            companion = Companion(trail)
+            work = Work(channel, turn, trail.decision, self._asking, companion, notes=notes)
+            async with aclosing(self._recorded(trail, self._remembered(work, past))) as events:
                 async for event in events:
                     yield event
+
+    async def _recorded(
+        self, trail: Trail, events: AsyncGenerator[TurnEvent, None]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The turn's events; however it ends, that is logged."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    trail.saw(event)
+                    yield event
+        except Exception as error:
+            trail.failed(error)
+            raise
+        finally:
+            trail.end()
+            self.recorder.add(trail)
 
     async def _remembered(self, work: Work, past: Past) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
@@ -109,12 +139,13 @@ class Supervisor:
         """What would be made of the turn, without asking anybody."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
-        return await self._decide(channel, past.before(turn), past)
+        return (await self._trail(channel, past.before(turn), past)).decision
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
-        began = time.perf_counter()
+    async def _trail(self, channel: ChannelTable, turn: Turn, past: Past) -> Trail:
+        """The turn with what was decided, and from what."""
+        began, at = time.perf_counter(), datetime.now(UTC)
         active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
@@ -126,7 +157,9 @@ class Supervisor:
             deadline=turn.deadline,
         )
         decision = await self._router.decide(request, channel.table)
-        if active and active.waiting and not turn.agent:
+        waiting = active is not None and active.waiting
+        if active and waiting and not turn.agent:
             decision = replied(decision, active.agent)
         self.metrics.decided(decision, time.perf_counter() - began)
-        return decision
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        return Trail(turn, request, decision, inputs, waiting, began, at)
