@@ -162,9 +162,8 @@ def turn_of(text: str, conversation: str = "c", tenant: str = "acme", **more: An
         tenant=tenant,
         channel="web",
         conversation_id=conversation,
-        turn_id="t",
         messages=(Message(role="user", content=text),),
-        **more,
+        **{"turn_id": "t", **more},
     )
 
 

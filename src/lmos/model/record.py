@@ -58,7 +58,7 @@ class DecisionRecord(Model):
     platform, by which the same words are known again. `active_agent` is who answered last (and
     `waiting` for a reply), `offered` the agents to choose from, `explicit_agent` whom the caller
     insisted on. `asked` are the agents asked, in order. `error` and `message` tell what the turn
-    failed of. Durations are seconds since the turn began; `first_token` is 0 where no text came.
+    failed of. Durations are seconds since the router was asked, `first_token` 0 where no text came.
     """
 
     at: datetime

@@ -60,6 +60,7 @@ class Supervisor:
         log: LogSettings | None = None,
     ) -> None:
         self.routings = routings
+        self.state = state
         self.log = Log(state, log)
         self.recorder = Recorder(self.log)
         self.metrics = Metrics()
