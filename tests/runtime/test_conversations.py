@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from runtime_parts import Platform, served
 from starlette.applications import Starlette
 from yarl import URL
 
-from lmos.model import ChannelRouting, User
+from lmos.model import ChannelRouting, Done, Turn, TurnEvent, User
 from lmos.protocols import http
 from lmos.runtime import app
 from lmos.runtime.decisions import LogSettings
@@ -101,7 +101,7 @@ async def test_what_was_said_and_how_it_was_decided(
 
 
 async def test_deleting_leaves_nothing(platform: Platform, session: aiohttp.ClientSession) -> None:
-    await platform.turn("4711 how much do I owe", "gone", **ANN)
+    await platform.turn("4711 how much do I owe", "gone", turn_id="t", **ANN)
     await platform.turn("how much do I owe", "stays", **ANN)
     feedback = {"rating": -1, "comment": "4711 is wrong"}
     async with session.post(f"{BASE}/gone/turns/t/feedback", json=feedback) as response:
@@ -117,6 +117,30 @@ async def test_deleting_leaves_nothing(platform: Platform, session: aiohttp.Clie
             assert response.status == 404
     async with session.delete(f"{BASE}/gone") as response:
         assert response.status == 404
+
+
+async def test_a_running_turn_ends_before_its_conversation_is_deleted(
+    platform: Platform, session: aiohttp.ClientSession
+) -> None:
+    gate, heard = asyncio.Event(), asyncio.Event()
+
+    async def play(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        heard.set()
+        await gate.wait()
+        async for event in platform.billing.repeat(turn):
+            yield event
+
+    platform.billing.play = play
+    turn = asyncio.create_task(platform.turn("4711 how much do I owe", "c", **ANN))
+    await heard.wait()
+    deleting = asyncio.create_task(session.delete(f"{BASE}/c"))
+    while not platform.supervisor._lines._lines["conversation/acme/web/c/turn"].length > 1:
+        await asyncio.sleep(0.01)
+    gate.set()
+    assert isinstance((await turn)[-1], Done)
+    assert (await deleting).status == 204
+    left = [item async for item in platform.supervisor.state.scan("")]
+    assert "4711" not in json.dumps(left)
 
 
 async def test_what_is_still_to_be_logged_goes_with_its_conversation(
@@ -177,7 +201,7 @@ QUERIES = ("", "?channel=web", "?channel=..", "?channel=acme%2Fweb")
 async def test_no_tenant_reaches_anothers_conversations(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:
-    await platform.turn("4711 how much do I owe", "c", **ANN)
+    await platform.turn("4711 how much do I owe", "c", turn_id="t", **ANN)
     await platform.supervisor.recorder.written()
     dice = random.Random(7)
     for _ in range(300):

@@ -58,7 +58,7 @@ async def records(platform: Platform, conversation: str = "c") -> list[DecisionR
 
 async def test_a_turn_is_told_with_what_decided_it_and_what_came_of_it(platform: Platform) -> None:
     keeping(platform, "kept")
-    await platform.turn("how much do I owe")
+    await platform.turn("how much do I owe", turn_id="t")
     await platform.turn("and last month?", turn_id="t2")
     first, second = await records(platform)
     table = platform.supervisor.routings.find("acme", "web").table
@@ -258,7 +258,7 @@ async def test_a_turn_is_explained_and_judged(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:
     keeping(platform, "kept")
-    await platform.turn("how much do I owe")
+    await platform.turn("how much do I owe", turn_id="t")
     place = f"{url}/apis/v1/acme/conversations/c/turns/t"
     async with session.get(place) as response:
         record = DecisionRecord.model_validate(await response.json())
@@ -284,7 +284,7 @@ async def test_a_turn_is_explained_and_judged(
 async def test_feedback_that_says_nothing_is_refused(
     platform: Platform, url: str, session: aiohttp.ClientSession, body: Any, message: str
 ) -> None:
-    await platform.turn("how much do I owe")
+    await platform.turn("how much do I owe", turn_id="t")
     place = f"{url}/apis/v1/acme/conversations/c/turns/t/feedback"
     async with session.post(place, json=body) as response:
         assert response.status == 400
@@ -294,7 +294,7 @@ async def test_feedback_that_says_nothing_is_refused(
 async def test_an_unknown_turn_is_told_with_those_that_there_are(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:
-    await platform.turn("how much do I owe")
+    await platform.turn("how much do I owe", turn_id="t")
     for place in ("acme/conversations/c/turns/nope", "acme/conversations/x/turns/t"):
         async with session.get(f"{url}/apis/v1/{place}") as response:
             assert response.status == 404

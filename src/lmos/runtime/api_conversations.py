@@ -33,7 +33,8 @@ MAX_LOOKED_AT = 5_000
 
 def routes(supervisor: Supervisor) -> list[Route]:
     """The routes of this module."""
-    api = _Api(supervisor, Conversations(supervisor.state, supervisor.log))
+    conversations = Conversations(supervisor.state, supervisor.log, supervisor.alone)
+    api = _Api(supervisor, conversations)
     return [
         Route(TENANT + "/conversations", api.list, methods=["GET"]),
         Route(CONVERSATION, api.show, methods=["GET"]),

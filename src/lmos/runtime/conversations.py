@@ -4,19 +4,25 @@ The newest first, by their last turn: that of a conversation whose last turn is 
 tenant's index leads to. Those of one user are found by what is noted below the user.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lmos.model import Message, State, errors
+from lmos.model import Message, State, Turn, errors
 from lmos.runtime.affinity import Active
 from lmos.runtime.decisions import Log
 from lmos.state import Past
-from lmos.state.keys import key, unescaped, user_of
+from lmos.state.keys import conversation_of, key, unescaped, user_of
 
 #: Turns of the index that are looked at for one page of a list, and conversations of one user.
 MAX_LOOKED_AT = 5_000
+#: Seconds that a deletion waits for the running turns of a conversation.
+PATIENCE = 20.0
+
+#: A turn's conversation with no turn of it running, once that is so or the seconds are over.
+Alone = Callable[[Turn, float], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,10 @@ class Found:
 class Conversations:
     """Conversations in a `State`, each tenant's for itself."""
 
-    def __init__(self, state: State, log: Log) -> None:
+    def __init__(self, state: State, log: Log, alone: Alone) -> None:
         self._state = state
         self._log = log
+        self._alone = alone
 
     async def newest(
         self, tenant: str, limit: int, cursor: str = ""
@@ -99,22 +106,37 @@ class Conversations:
     async def delete(self, tenant: str, conversation: str, channels: Sequence[str]) -> int:
         """Deletes all that is kept of the conversation on these channels: what was said and noted,
         what agents share and remember in this state, its decisions with their inputs and feedback,
-        and that users took part in it. Gives how many values that were. A turn that is running may
-        still be remembered afterwards, alone.
+        and that users took part in it. Gives how many values that were. Turns that are running end
+        first; `DeadlineExceeded` when they take too long.
         """
         deleted = 0
         for channel in channels:
-            found = await self._read(tenant, channel, conversation)
-            await self._log.note_deleted(tenant, channel, conversation)
-            prefix = key("conversation", tenant, channel, conversation, "")
-            async for name, _ in self._state.scan(prefix):
-                deleted += await self._state.delete(name)
-            for user in _users(found.past) if found else ():
-                part = user_of(tenant, user, "conversations", channel, conversation)
-                deleted += await self._state.delete(part)
+            turn = Turn(
+                tenant=tenant,
+                channel=channel,
+                conversation_id=conversation,
+                turn_id="-",
+                messages=(),
+            )
+            async with self._alone(turn, PATIENCE):
+                deleted += await self._delete(turn)
         return deleted
 
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _delete(self, turn: Turn) -> int:
+        """Deletes what is kept of the turn's conversation, but that nobody else has it now."""
+        where = (turn.tenant, turn.channel, turn.conversation_id)
+        found = await self._read(*where)
+        await self._log.note_deleted(*where)
+        deleted = 0
+        async for name, _ in self._state.scan(conversation_of(turn, "")):
+            if name != conversation_of(turn, "turn"):
+                deleted += await self._state.delete(name)
+        for user in _users(found.past) if found else ():
+            part = user_of(turn.tenant, user, "conversations", *where[1:])
+            deleted += await self._state.delete(part)
+        return deleted
 
     async def _on(self, tenant: str, conversation: str, channels: Iterable[str]) -> list[Found]:
         found = [await self._read(tenant, channel, conversation) for channel in channels]

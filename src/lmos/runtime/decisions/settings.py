@@ -43,6 +43,6 @@ def inputs_named(word: str) -> Inputs:
     """The setting of that name; `InvalidInput` names those that there are."""
     if word not in get_args(Inputs):
         raise errors.InvalidInput(
-            f"{word!r} is no setting for the inputs of decisions; use {', '.join(get_args(Inputs))}"
+            f"LMOS_DECISIONS={word!r}: it must be one of {', '.join(get_args(Inputs))}"
         )
     return cast(Inputs, word)
