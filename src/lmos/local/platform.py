@@ -98,10 +98,13 @@ class Platform:
                     settings=Settings.read(os.environ),
                     shared=False,
                 )
-                async with self._serving(self._app(store, supervisor), supervisor):
-                    await self._started(store, agents, routings)
-                    await self._stop.wait()
-                    self._output.line("stopping")
+                try:
+                    async with self._serving(self._app(store, supervisor), supervisor):
+                        await self._started(store, agents, routings)
+                        await self._stop.wait()
+                        self._output.line("stopping")
+                finally:
+                    await supervisor.close()
         finally:
             self._listener.close()
             await connecting.disconnect()
