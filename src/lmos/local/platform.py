@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,10 +22,11 @@ from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
 from lmos.router import DEFAULT, open_router
-from lmos.runtime import Routings, Supervisor
+from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
+from lmos.telemetry import start_tracing, stop_tracing
 
 SETTLE_TIMEOUT = 15.0
 
@@ -75,6 +77,7 @@ class Platform:
 
     async def run(self) -> None:
         """Starts everything, says where it is, and runs until stopped."""
+        start_tracing("lmos")
         self._output.progress("loading the embedding model")
         state = open_state("sqlite", self.project.state)
         try:
@@ -88,15 +91,25 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder()) as routings,
             ):
-                supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
-                async with self._serving(self._app(store, supervisor), supervisor):
-                    await self._started(store, agents, routings)
-                    await self._stop.wait()
-                    self._output.line("stopping")
+                supervisor = Supervisor(
+                    routings,
+                    open_router(DEFAULT, llm.embedder()),
+                    state,
+                    settings=Settings.read(os.environ),
+                    shared=False,
+                )
+                try:
+                    async with self._serving(self._app(store, supervisor), supervisor):
+                        await self._started(store, agents, routings)
+                        await self._stop.wait()
+                        self._output.line("stopping")
+                finally:
+                    await supervisor.close()
         finally:
             self._listener.close()
             await connecting.disconnect()
             await state.close()
+            await asyncio.to_thread(stop_tracing)
 
     # --- parts ------------------------------------------------------------------------------------
 

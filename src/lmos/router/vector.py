@@ -7,6 +7,7 @@ the user is asked which.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,8 @@ SURE = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A text seen against the table, with the probability of each agent of the table, and that one
-    is meant.
+    """A text seen against the table, with the probability of each agent that was looked at, and
+    that one is meant at all.
     """
 
     seen: Seen
@@ -46,7 +47,12 @@ class _View:
 
     @property
     def best(self) -> int:
-        return int(self.shares.argmax())
+        """The number of the best agent in the table."""
+        return self.seen.best
+
+    def of(self, agent: int) -> float:
+        """The probability of the agent of that number."""
+        return float(self.shares[self.seen.place(agent)])
 
 
 class VectorRouter:
@@ -64,7 +70,7 @@ class VectorRouter:
             return explicit(request.explicit_agent, table).but(router=VERSION)
         offered = _offered(request, table)
         choice = choice_of(request.text, offered)
-        if choice is None or choice.agent not in (None, *table.names):
+        if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
         chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
         if not choice.named:
@@ -79,29 +85,42 @@ class VectorRouter:
         texts = [table.spelling.corrected(text) for text in _texts(request, form)]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
-        views = [self._view(*pair, table) for pair in zip(texts, vectors, strict=False)]
-        decision = self._choose(request, form, table, views)
+        active = table.by_name.get(request.active_agent or "")
+        views = self._views(list(zip(texts, vectors, strict=False)), table, active)
+        decision = self._choose(active, form, table, views)
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
         return decision.but(timings=timings, router=VERSION, table=table.version)
 
-    def _view(self, text: str, vector: "NDArray[np.float32]", table: RoutingTable) -> _View:
+    def _views(
+        self,
+        texts: "Sequence[tuple[str, NDArray[np.float32]]]",
+        table: RoutingTable,
+        active: int | None,
+    ) -> list[_View]:
+        """What each text with its vector sees; the first sees also the best agent of the last."""
+        if not texts:
+            return []
+        joined = self._view(table, *texts[-1], () if active is None else (active,))
+        kept = joined.best if active is None else active
+        return [*(self._view(table, *pair, (kept,)) for pair in texts[:-1]), joined]
+
+    def _view(
+        self, table: RoutingTable, text: str, vector: "NDArray[np.float32]", keep: Sequence[int]
+    ) -> _View:
         import numpy as np
 
-        seen = look(table, text, vector)
+        seen = look(table, text, vector, keep)
         scope = self._fit.learned if table.learned.normal else self._fit.bare
         meant = scope.meant(seen.signs)
         weights = np.exp(self._fit.sharpness * (seen.agents - seen.agents.max()))
-        shares = np.zeros(len(table.agents))
-        shares[seen.near.agents] = meant * weights / weights.sum()
-        return _View(seen, shares, meant)
+        return _View(seen, meant * weights / weights.sum(), meant)
 
     def _choose(
-        self, request: RoutingRequest, form: Form, table: RoutingTable, views: list[_View]
+        self, active: int | None, form: Form, table: RoutingTable, views: list[_View]
     ) -> Decision:
-        active = request.active_agent if request.active_agent in table.names else None
         if not views:
             return Decision(
                 outcome="out_of_scope",
@@ -114,8 +133,8 @@ class VectorRouter:
             return self._social(active, table, alone)
         if active is None and len(views) > 1 and joined.meant >= 0.5:
             # a caller that brings its own history: whose matter it was is seen from the words
-            active = table.names[joined.best]
-        if active and _continues(form, alone, joined, table.names.index(active)):
+            active = joined.best
+        if active is not None and _continues(form, alone, joined, active):
             return self._stay(active, table, joined, form)
         if self._somebody(alone) >= self._fit.threshold:
             return self._route(table, alone, active)
@@ -132,7 +151,7 @@ class VectorRouter:
         best = float(view.shares.max())
         return best / (best + 1 - view.meant) if best else 0.0
 
-    def _route(self, table: RoutingTable, view: _View, active: str | None) -> Decision:
+    def _route(self, table: RoutingTable, view: _View, active: int | None) -> Decision:
         """The best agent, or the two of which as good as either is meant."""
         candidates = _ranked(view.shares, table, view)
         first, second = (*(c.probability for c in candidates), 0.0)[:2]
@@ -141,7 +160,7 @@ class VectorRouter:
             candidates=candidates,
             out_of_scope=_rest(view.meant),
             confidence=first,
-            sticky=active == candidates[0].agent,
+            sticky=active == view.best,
             reason=f"most like what {candidates[0].agent} offers",
         )
         both = first + second
@@ -150,7 +169,7 @@ class VectorRouter:
         names = " or ".join(candidate.agent for candidate in candidates[:2])
         return routed.but(outcome="clarify", confidence=both, reason=f"as much what {names} offers")
 
-    def _social(self, active: str | None, table: RoutingTable, view: _View) -> Decision:
+    def _social(self, active: int | None, table: RoutingTable, view: _View) -> Decision:
         if active is None:
             reason = "a greeting, with no conversation to continue"
             candidates = _ranked(view.shares, table, view)
@@ -163,9 +182,9 @@ class VectorRouter:
             )
         return self._stay(active, table, view, "social")
 
-    def _stay(self, active: str, table: RoutingTable, view: _View, form: Form) -> Decision:
+    def _stay(self, active: int, table: RoutingTable, view: _View, form: Form) -> Decision:
         shares = view.shares.copy()
-        index = table.names.index(active)
+        index = view.seen.place(active)
         others = float(shares.sum() - shares[index])
         kept = max(float(shares[index]), STAYING)
         shares *= min(1.0, (1 - kept) / max(others, 1e-9))
@@ -176,7 +195,7 @@ class VectorRouter:
             out_of_scope=_rest(float(shares.sum())),
             confidence=kept,
             sticky=True,
-            reason=f"continues the conversation with {active} ({form} message)",
+            reason=f"continues the conversation with {table.names[active]} ({form} message)",
         )
 
 
@@ -184,8 +203,11 @@ def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent
     """The agents offered, in their order; one that has gone since keeps its place."""
     if not request.offered:
         return []
-    there = {agent.name: agent for agent in table.agents}
-    return [there.get(name) or RoutableAgent(name=name) for name in request.offered]
+    there = {name: table.by_name.get(name) for name in request.offered}
+    return [
+        RoutableAgent(name=name) if number is None else table.agents[number]
+        for name, number in there.items()
+    ]
 
 
 def _elsewhere(decision: Decision, agent: str | None) -> bool:
@@ -209,7 +231,7 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
     before.
     """
     if form == "elliptic":
-        clear = alone.meant >= 0.8 and alone.shares[active] < 0.1 * alone.shares[alone.best]
+        clear = alone.meant >= 0.8 and alone.of(active) < 0.1 * alone.of(alone.best)
         return not clear
     if alone.meant >= 0.5:
         return False
@@ -226,13 +248,7 @@ def _ranked(
 ) -> tuple[Candidate, ...]:
     """The most probable agents, each with its most probable capability and its nearest text."""
     order = (-shares).argsort(kind="stable")[:MAX_CANDIDATES]
-    places = {int(agent): place for place, agent in enumerate(view.seen.near.agents)}
-    return tuple(
-        _candidate(places[i], float(shares[i]), table, view.seen)
-        if i in places
-        else Candidate(agent=table.names[i], probability=round(float(shares[i]), 4))
-        for i in map(int, order)
-    )
+    return tuple(_candidate(int(i), float(shares[i]), table, view.seen) for i in order)
 
 
 def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Candidate:
@@ -242,7 +258,7 @@ def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Can
     number = first + int(seen.capabilities[first:end].argmax())
     start, stop = _part(near.starts, number, len(near.rows))
     nearest = start + int(near.similarities[start:stop].argmax())
-    row = table.rows[near.rows[nearest]]
+    row = table.rows[int(near.rows[nearest])]
     evidence = Evidence(
         agent=row.agent,
         capability=row.capability,

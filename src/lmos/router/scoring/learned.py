@@ -3,11 +3,11 @@
 A part of the examples is left out first: how a head without them does on them tells how sure the
 head may be (the temperature of the scores) and how high a message of the table's kind scores (its
 normal). The head is then fitted to all texts, from there on. Of tables too large for a head, or
-with a single capability, only the words are known.
+with a single capability, nothing is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lmos.router.scoring import head
@@ -43,9 +43,11 @@ class Normal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """`temperature` is that of the scores; None where too few examples tell it."""
+    """`head` is None of a table that is too large for one, or has a single capability;
+    `temperature` is that of the scores, None where too few examples tell it.
+    """
 
-    lexicon: Lexicon
+    lexicon: Lexicon = field(default_factory=Lexicon)
     head: Head | None = None
     temperature: float | None = None
     normal: Normal | None = None
@@ -59,19 +61,21 @@ class Learned:
 
 def learn(
     texts: Sequence[str],
-    vectors: "NDArray[np.float32]",
+    arena: "NDArray[np.float32]",
+    places: "NDArray[np.int64]",
     numbers: "NDArray[np.int64]",
     said: "NDArray[np.bool_]",
 ) -> Learned:
-    """What is to be learned of texts with their vectors (float32[n, d]) and the numbers of their
-    capabilities (int[n]). `said` tells which are examples of what users say.
+    """What is to be learned of texts, whose vectors lie at these places of the arena (float32[.,
+    d]), with the numbers of their capabilities (int[n]). `said` tells which are examples of what
+    users say.
     """
     import numpy as np
 
-    lexicon = Lexicon(texts)
     classes = int(numbers[-1]) + 1 if len(numbers) else 0
     if classes < 2 or classes * len(texts) > LARGEST:
-        return Learned(lexicon)
+        return Learned()
+    lexicon, vectors = Lexicon(texts), arena[places]
     features = np.concatenate([vectors, LEXICAL * lexicon.vectors(texts)], 1)
     start, scores, meant = _left_out(vectors, features, numbers, said)
     steps = head.STEPS if start is None else FURTHER

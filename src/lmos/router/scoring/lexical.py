@@ -37,7 +37,7 @@ _WORD = re.compile(r"\w+")
 class Lexicon:
     """Knows how many of some texts have a word, and gives the vectors of texts by it."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str] = ()) -> None:
         units = [set(_units(text)) for text in texts]
         self._counts = Counter(unit for found in units for unit in found)
         self._total = len(units)

@@ -5,6 +5,7 @@ nearest texts are; else it is the latter alone. The agents' shares are the softm
 summed over their capabilities.
 """
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,22 @@ class Seen:
         """The number of the best agent in the table."""
         return int(self.near.agents[self.agents.argmax()])
 
+    def place(self, agent: int) -> int:
+        """Where among `agents` that agent is, which must be among those looked at."""
+        return int(self.near.agents.searchsorted(agent))
 
-def look(table: RoutingTable, text: str, vector: "NDArray[np.float32]") -> Seen:
-    """The text with that vector, seen against the table, which has at least one agent."""
+
+def look(
+    table: RoutingTable, text: str, vector: "NDArray[np.float32]", keep: Sequence[int] = ()
+) -> Seen:
+    """The text with that vector, seen against the table, which has at least one agent; agents with
+    the numbers `keep` are looked at in any case.
+    """
     import numpy as np
 
     learned = table.learned
     logits = learned.head.logits(learned.features(text, vector)) if learned.head else None
-    near = _near(table, vector, logits)
+    near = _near(table, vector, logits, keep)
     nearest = nearness(near.similarities, near.numbers, near.starts)
     scores, temperature = nearest, BARE
     if logits is not None:
@@ -79,36 +88,17 @@ def look(table: RoutingTable, text: str, vector: "NDArray[np.float32]") -> Seen:
 
 
 def _near(
-    table: RoutingTable, vector: "NDArray[np.float32]", logits: "NDArray[np.float32] | None"
+    table: RoutingTable,
+    vector: "NDArray[np.float32]",
+    logits: "NDArray[np.float32] | None",
+    keep: Sequence[int],
 ) -> Near:
     """What may matter of the table: where a head was fitted to many texts, its first choices."""
     import numpy as np
 
     if logits is None or len(table.rows) < MANY or len(logits) <= FIRST:
-        return table.near(vector)
-    return part(table, np.sort(np.argpartition(logits, -FIRST)[-FIRST:]), vector)
-
-
-def part(
-    table: RoutingTable, capabilities: "NDArray[np.int64]", vector: "NDArray[np.float32]"
-) -> Near:
-    """The part of the table with these capabilities (ascending numbers)."""
-    import numpy as np
-
-    stops = np.append(table.starts, len(table.rows))
-    spans = [slice(stops[number], stops[number + 1]) for number in capabilities]
-    lengths = stops[capabilities + 1] - stops[capabilities]
-    owners = np.searchsorted(table.firsts, capabilities, side="right") - 1
-    agents, firsts = np.unique(owners, return_index=True)
-    return Near(
-        rows=np.concatenate([np.arange(span.start, span.stop) for span in spans]),
-        similarities=np.concatenate([table.vectors[span] @ vector for span in spans]),
-        numbers=np.repeat(np.arange(len(capabilities)), lengths),
-        capabilities=capabilities,
-        starts=np.cumsum(lengths) - lengths,
-        agents=agents,
-        firsts=firsts,
-    )
+        return table.near(vector, keep)
+    return table.part(np.sort(np.argpartition(logits, -FIRST)[-FIRST:]), vector, keep)
 
 
 def _log_shares(
