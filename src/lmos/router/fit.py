@@ -60,7 +60,7 @@ class Fit(Strict):
     """
 
     format: Literal[1] = 1
-    learned: Scope = Scope(near=6.7, texts=0.11, usual=1.74, bias=0.72)
+    learned: Scope = Scope(near=7.98, texts=0.02, usual=1.71, bias=0.26)
     bare: Scope = Scope(near=15.39, lead=3.15, texts=-0.81, bias=-3.96)
     sharpness: float = 1.0
     threshold: float = 0.5
