@@ -280,7 +280,7 @@ async def main() -> None:
     found = {}
     for name, section in sections.items():
         found[name] = await section()
-        print(f"{name} done", file=sys.stderr)
+        print(json.dumps({name: found[name]}), file=sys.stderr)
     print(json.dumps(found, indent=2))
 
 

@@ -50,7 +50,8 @@ def joint(hit: NDArray[np.bool_], refused: NDArray[np.bool_]) -> float:
 
 
 def ece(scored: Sequence[tuple[float, bool]]) -> float:
-    return round(figures.calibration_error(scored) or 0.0, 4)
+    plain = [(float(sure), bool(hit)) for sure, hit in scored]
+    return round(figures.calibration_error(plain) or 0.0, 4)
 
 
 def of_decisions(
