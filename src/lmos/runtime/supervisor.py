@@ -39,6 +39,7 @@ from lmos.runtime.repeats import noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past
+from lmos.state.leases import leases_of
 
 
 class Supervisor:
@@ -70,7 +71,7 @@ class Supervisor:
         self._timeout = settings.timeout
         self._history = History(state)
         shared = not isinstance(state, MemoryState) if shared is None else shared
-        self._lines = Lines(state if shared else None)
+        self._lines = Lines(leases_of(state) if shared else None)
         self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
         self._traced = tracing.traced(self._respond)
@@ -81,7 +82,7 @@ class Supervisor:
         self._running.add(stop)
         try:
             async with aclosing(self._traced(turn)) as events:
-                while (event := await stop.next(events, None)) is not None:
+                while (event := await stop.next(events)) is not None:
                     yield event
             if stop.requested:
                 raise errors.AgentUnavailable("the platform is stopping; ask again")
