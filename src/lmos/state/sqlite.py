@@ -110,9 +110,9 @@ class SqliteState:
         there: bool = await self._write(lambda: self._delete(key))
         return there
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys, read a page at a time."""
-        after, end = "", prefix + "\U0010ffff"
+        end = prefix + "\U0010ffff"
         while True:
             rows = await self._run(self._page, prefix, after, end)
             for key, value in rows:
