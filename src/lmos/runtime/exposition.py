@@ -41,6 +41,7 @@ def render(metrics: Metrics, admission: Admission) -> str:
         *_latencies("lmos_agent_seconds", "Agents' parts of turns.", "agent", metrics.agents),
         *_counts("lmos_agent_failures_total", "Failures.", "agent", metrics.failures),
         *_counts("lmos_agent_spared_total", "Turns not asked for.", "agent", metrics.spared),
+        *_counts("lmos_unshared_total", "Values not shared.", "agent", metrics.unshared),
     ]
     return "\n".join(lines) + "\n"
 

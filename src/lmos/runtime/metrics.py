@@ -83,7 +83,8 @@ class Metrics:
     """Turns by channel: how long they took, how long until the caller heard the first of the
     answer, and how they ended (the terminal event, an error's code, or `LEFT`). Decisions by
     outcome, turns and failures by agent, with their latencies; `spared` are turns that an agent was
-    not asked to answer because it fails or has too many.
+    not asked to answer because it fails or has too many, `unshared` what an agent wanted to share
+    and was not kept.
     """
 
     turns: defaultdict[str, Latency] = field(default_factory=lambda: defaultdict(Latency))
@@ -92,6 +93,7 @@ class Metrics:
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     spared: Counter[str] = field(default_factory=Counter)
+    unshared: Counter[str] = field(default_factory=Counter)
     decisions: Latency = field(default_factory=Latency)
     agents: defaultdict[str, Latency] = field(default_factory=lambda: defaultdict(Latency))
 
