@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
 import orjson
-from pydantic import Field
-
 from lmos.model.base import Model, Tuple
 from lmos.model.errors import InvalidInput, TooLarge
 
@@ -46,7 +44,7 @@ class Share(Model):
     """
 
     type: Literal["share"] = "share"
-    name: str = Field(max_length=MAX_NAME)
+    name: str
     value: Any = None
     scope: SharedScope = "conversation"
     readers: Tuple[str] = ()
@@ -82,6 +80,7 @@ def checked(share: Share) -> Share:
     if share.ttl is not None and not 0 < share.ttl <= MAX_TTL:
         raise InvalidInput(f"{share.name!r} is to be kept {share.ttl} s; at most {MAX_TTL:.0f}")
     try:
+        orjson.dumps([share.name, share.readers])
         data = orjson.dumps(share.value)
     except TypeError as error:
         raise InvalidInput(

@@ -11,7 +11,7 @@ in the order in which they came.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
@@ -73,6 +73,7 @@ class Supervisor:
         self.log = Log(state, settings.log)
         self.recorder = Recorder(self.log)
         self.memory = SharedMemory(state)
+        self.closing = AsyncExitStack()
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._router = router
@@ -101,7 +102,10 @@ class Supervisor:
             self._running.discard(stop)
 
     async def close(self) -> None:
-        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        """Closes what is in `closing` and writes what is still to be logged. The state, whoever
+        opened it, is closed after this.
+        """
+        await self.closing.aclose()
         await self.recorder.close(CLOSING)
 
     def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:

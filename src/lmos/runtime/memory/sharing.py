@@ -29,7 +29,7 @@ class Sharing:
 
     def readable(self, member: Member) -> Values:
         """What the agent may read, oldest first within each scope, the widest scope first."""
-        names = _names(member)
+        names = names_of(member)
         return tuple(v for v in self._values if v.readable_by(member.name, names))
 
     def take(self, member: Member, share: Share) -> None:
@@ -50,7 +50,7 @@ class Sharing:
         new, self._new = self._new, []
         try:
             await self._memory.keep(self._turn, new)
-        except errors.TooLarge as error:
+        except errors.InvalidInput as error:
             self._metrics.unshared.update(value.agent for value in new)
             log.warning("what was shared in turn %s is not kept: %s", self._turn.turn_id, error)
 
@@ -77,7 +77,7 @@ def _ordered(values: Iterable[SharedValue]) -> Values:
     return tuple(sorted(values, key=lambda v: (_ORDER.index(v.scope), v.at)))
 
 
-def _names(member: Member) -> frozenset[str]:
+def names_of(member: Member) -> frozenset[str]:
     """What the agent is called among readers: its name, and its capabilities' names and ids."""
     offered = member.agent.capabilities
     return frozenset((member.name, *(c.name for c in offered), *(c.id for c in offered if c.id)))
