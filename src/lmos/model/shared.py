@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
 import orjson
+
 from lmos.model.base import Model, Tuple
 from lmos.model.errors import InvalidInput, TooLarge
 
