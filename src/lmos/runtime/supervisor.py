@@ -19,7 +19,6 @@ from lmos.model import (
     Done,
     InputRequired,
     State,
-    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -38,7 +37,7 @@ from lmos.runtime.companion import Companion
 from lmos.runtime.decisions import Log, Recorder, Trail
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
-from lmos.runtime.repeats import noted, repeated
+from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past
@@ -148,7 +147,7 @@ class Supervisor:
         with self._recording(trail):
             async with aclosing(answer(work)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):  # an answer has them all
+                    if isinstance(event, TOLD):
                         told.append(event)
                     if isinstance(event, Done | InputRequired):
                         await self._remember(work, told, past)
