@@ -20,7 +20,6 @@ from lmos.model import (
     Done,
     InputRequired,
     State,
-    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -40,7 +39,7 @@ from lmos.runtime.decisions import Log, Recorder, Trail
 from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
-from lmos.runtime.repeats import noted, repeated
+from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past
@@ -162,7 +161,7 @@ class Supervisor:
         with self._recording(trail):
             async with aclosing(answer(work)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):  # an answer has them all
+                    if isinstance(event, TOLD):
                         told.append(event)
                     if isinstance(event, Done | InputRequired):
                         await self._remember(work, told, past)
