@@ -28,7 +28,7 @@ from lmos.model import (
 from lmos.runtime import tracing
 from lmos.runtime.breakers import Admission, Breakers
 from lmos.runtime.companion import Companion
-from lmos.runtime.metrics import Metrics
+from lmos.runtime.metrics import Metrics, Part
 from lmos.runtime.routings import Member
 
 Connect = Callable[[AgentAddress], Responder]
@@ -92,7 +92,7 @@ class Asking:
                 admitted = self._breakers.admitted(turn.tenant, member.name, url)
                 admission = stack.enter_context(admitted)
             except (errors.AgentUnavailable, errors.Overloaded) as error:
-                self._metrics.spared[member.name] += 1
+                self._metrics.spared[_part(member, turn)] += 1
                 yield Failed.of(error)
                 return
             try:
@@ -108,15 +108,15 @@ class Asking:
     ) -> AsyncGenerator[TurnEvent, None]:
         began = time.monotonic()
         with (
-            self._metrics.asking(member.name) as asking,
+            self._metrics.part(_part(member, turn)).timed() as timing,
             tracing.asking(turn, member.name, member.agent.version) as around,
         ):
             async with aclosing(self._responder(member)(around.turn)) as events:
                 async for event in events:
                     if isinstance(event, Failed):
-                        asking.failed = True
                         event = _named(event, member.name)
                         around.failed(event.error)
+                    timing.saw(event)
                     _judge(admission, event, turn, time.monotonic() - began)
                     if not isinstance(event, Started | Decided):
                         yield event
@@ -140,6 +140,10 @@ async def _joined(
             yield opening.popleft()
         async for event in events:
             yield event
+
+
+def _part(member: Member, turn: Turn) -> Part:
+    return Part.of(turn, member.name, member.agent.version)
 
 
 def _opening(member: Member, failure: Failed | None) -> list[TurnEvent]:
