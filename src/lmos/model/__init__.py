@@ -27,6 +27,7 @@ from lmos.model.decision import (
     SubTask,
 )
 from lmos.model.errors import LmosError
+from lmos.model.record import Asked, DecisionRecord, Ended, Feedback, Shadowed
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
@@ -64,6 +65,7 @@ from lmos.model.seams import (
     State,
     Store,
 )
+from lmos.model.shared import Share, SharedScope, SharedValue
 from lmos.model.turn import (
     TERMINAL,
     TURN_EVENT,
@@ -99,6 +101,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "Asked",
     "BinaryData",
     "Candidate",
     "Capability",
@@ -114,13 +117,16 @@ __all__ = [
     "Conversation",
     "Decided",
     "Decision",
+    "DecisionRecord",
     "Describe",
     "Description",
     "Done",
     "Embedder",
+    "Ended",
     "ErrorInfo",
     "Evidence",
     "Failed",
+    "Feedback",
     "Handover",
     "InputContext",
     "InputRequired",
@@ -137,6 +143,10 @@ __all__ = [
     "Role",
     "RoutableAgent",
     "RoutedCapability",
+    "Shadowed",
+    "Share",
+    "SharedScope",
+    "SharedValue",
     "Skill",
     "Started",
     "State",
