@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lmos.cli.agents import routable_agents
+from lmos.cli.routers import agents_option, examples_option, model_option, router_option
 
 _file = click.Path(path_type=Path, exists=True)
 
@@ -21,18 +22,19 @@ def command() -> None:
 
 
 @command.command("router", epilog=_EXAMPLE, short_help="Route labelled messages.")
-@click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
-@click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
+@agents_option
+@examples_option
 @click.option(
     "--test",
     type=_file,
     required=True,
     help="CSV with the columns instruction,agent and, for follow-ups, conversation.",
 )
-@click.option("--router", "name", metavar="NAME", help="The router: vector (if not given) or llm.")
+@router_option
+@model_option
 @click.option("-o", "--output", type=click.Choice(["table", "json", "html"]), default="table")
 def router(
-    agents: Path | None, examples: Path | None, test: Path, name: str | None, output: str
+    agents: Path | None, examples: Path | None, test: Path, name: str, model: str, output: str
 ) -> None:
     """Route every message of a file and compare with the agent it is labelled with.
 
@@ -41,10 +43,10 @@ def router(
     """
     from lmos.cli.eval_page import html
     from lmos.llm import embedder
-    from lmos.router import DEFAULT, Report, RoutingTable, evaluate, open_router
+    from lmos.router import Report, RoutingTable, evaluate, open_router
     from lmos.router.specs import read_labelled
 
-    chosen = open_router(name or DEFAULT, embedder())
+    chosen = open_router(name, embedder(), model)
 
     async def measure() -> Report:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())

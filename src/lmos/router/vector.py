@@ -10,10 +10,11 @@ examples of this project.
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
+from lmos.model import Candidate, Decision, Embedder, Evidence, Message, RoutableAgent
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
@@ -69,6 +70,8 @@ class VectorRouter:
     """Decides by vectors. Holds no state: a decision depends on request and table alone."""
 
     name = "vector"
+    #: It asks no language model.
+    model = ""
 
     def __init__(self, embedder: Embedder, fit: Fit | None = None) -> None:
         self._embedder = embedder
@@ -87,6 +90,18 @@ class VectorRouter:
             return chosen
         ordinary = await self._ordinary(request, table)
         return ordinary if _elsewhere(ordinary, choice.agent) else chosen
+
+    async def each(self, texts: Sequence[str], table: RoutingTable) -> list[Decision]:
+        """The decision on each text by itself, embedded together."""
+        began = time.perf_counter()
+        vectors = await self._embedder.embed([table.spelling.corrected(text) for text in texts])
+        timings = {"embed": round((time.perf_counter() - began) * 1000, 3)}
+        decided = []
+        for text, vector in zip(texts, vectors, strict=True):
+            request = RoutingRequest((Message(role="user", content=text),))
+            views = [self._view(vector, table)] if table.rows else []
+            decided.append(self._choose(request, "whole", table, views).but(timings=timings))
+        return decided
 
     async def _ordinary(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """The decision on a message that is no reply to an offer."""
