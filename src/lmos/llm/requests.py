@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmos.model import errors
+from lmos.telemetry import tracing
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
@@ -39,15 +41,18 @@ async def request(
     from pydantic_ai.direct import model_request
     from pydantic_ai.exceptions import AgentRunError, UserError
 
-    try:
-        return await model_request(
-            model,
-            messages,
-            model_settings=_settings(model) if shape else None,
-            model_request_parameters=_parameters(model, shape) if shape else None,
-        )
-    except (AgentRunError, UserError) as error:
-        raise errors.ModelFailed(f"{failing}: {error}") from error
+    with _seen(model) as responded:
+        try:
+            response = await model_request(
+                model,
+                messages,
+                model_settings=_settings(model) if shape else None,
+                model_request_parameters=_parameters(model, shape) if shape else None,
+            )
+        except (AgentRunError, UserError) as error:
+            raise errors.ModelFailed(f"{failing}: {error}") from error
+        responded(response)
+    return response
 
 
 async def understood(
@@ -92,6 +97,29 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ValueError("it must be a JSON object")
     return answer
+
+
+@contextmanager
+def _seen(model: "Model") -> "Iterator[Callable[[ModelResponse], None]]":
+    """A span around a request; it is told the response."""
+    tracer = tracing.tracer("lmos.llm")
+    if tracer is None:
+        yield lambda response: None
+        return
+    from opentelemetry.trace import SpanKind
+
+    speaks = tracing.settings()
+    facts = {**speaks.kind("llm"), **speaks.told(model=model.model_name, provider=model.system)}
+    with tracer.start_as_current_span(
+        "llm", kind=SpanKind.CLIENT, attributes=facts, record_exception=speaks.content
+    ) as span:
+        yield lambda response: span.set_attributes(
+            speaks.told(
+                response_model=response.model_name,
+                input_tokens=response.usage.input_tokens,
+                output_tokens=response.usage.output_tokens,
+            )
+        )
 
 
 def price_of(response: "ModelResponse") -> float | None:

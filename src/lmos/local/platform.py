@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -22,7 +23,7 @@ from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
 from lmos.router import Router
-from lmos.runtime import Routings, Supervisor
+from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
@@ -92,7 +93,13 @@ class Platform:
                 Routings(store, self._table_embedder()) as routings,
             ):
                 router = self._routing.open(llm.embedder())
-                supervisor = Supervisor(routings, router, state)
+                supervisor = Supervisor(
+                    routings,
+                    router,
+                    state,
+                    settings=Settings.read(os.environ),
+                    shared=False,
+                )
                 async with self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings, router)
                     await self._stop.wait()

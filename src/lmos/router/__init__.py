@@ -14,7 +14,7 @@ from lmos.router.hybrid import HybridRouter
 from lmos.router.llm import LlmRouter
 from lmos.router.opening import DEFAULT, open_router
 from lmos.router.request import Router, RoutingRequest
-from lmos.router.table import RoutingTable
+from lmos.router.table import Near, RoutingTable
 from lmos.router.vector import VectorRouter
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "CascadeRouter",
     "HybridRouter",
     "LlmRouter",
+    "Near",
     "Report",
     "Router",
     "RoutingRequest",

@@ -17,8 +17,8 @@ from lmos.model import (
     Decision,
     Done,
     InputRequired,
-    Message,
     State,
+    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -26,6 +26,8 @@ from lmos.model import (
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
+from lmos.runtime import tracing
+from lmos.runtime.admission import Admission, admitted
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
 from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
@@ -33,15 +35,18 @@ from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
+from lmos.runtime.repeats import noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
-from lmos.state import History, Past, key_of
-
-#: Seconds that a turn may take when its caller sets no deadline.
-TIMEOUT = 60.0
+from lmos.runtime.settings import Settings
+from lmos.state import History, MemoryState, Past
 
 
 class Supervisor:
-    """Routes turns to agents and remembers conversations."""
+    """Routes turns to agents and remembers conversations.
+
+    `settings` says how much it takes on and when it spares an agent. `shared` tells whether other
+    processes answer turns of the same conversations, which every state but one in memory allows.
+    """
 
     def __init__(
         self,
@@ -50,24 +55,32 @@ class Supervisor:
         state: State,
         connect: Connect = connect,
         *,
-        timeout: float = TIMEOUT,
+        settings: Settings | None = None,
         breakers: Breakers | None = None,
+        shared: bool | None = None,
     ) -> None:
         self.routings = routings
+        settings = settings or Settings()
+        self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._router = router
+        if breakers is None:
+            breakers = Breakers(settings.limits)
         self._asking = Asking(connect, self.metrics, breakers)
-        self._timeout = timeout
+        self._timeout = settings.timeout
         self._history = History(state)
-        self._lines = Lines()
+        shared = not isinstance(state, MemoryState) if shared is None else shared
+        self._lines = Lines(state if shared else None)
+        self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
+        self._traced = tracing.traced(self._respond)
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
         stop = Stop()
         self._running.add(stop)
         try:
-            async with aclosing(self._respond(turn)) as events:
+            async with aclosing(self._traced(turn)) as events:
                 while (event := await stop.next(events, None)) is not None:
                     yield event
             if stop.requested:
@@ -81,29 +94,47 @@ class Supervisor:
             stop.request()
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        self.routings.find(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
-        deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
-        async with self._lines.turn(key_of("turns", turn), deadline):
-            past = await self._history.past(turn)
-            turn = past.before(turn.but(deadline=deadline))
-            decision = await self._decide(channel, turn, past)
-            work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
-            async with aclosing(self._remembered(work, past)) as events:
+        if turn.deadline is None:
+            turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
+        with self.metrics.turn(f"{turn.tenant}/{turn.channel}") as timing:
+            async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
+                    timing.saw(event)
                     yield event
 
-    async def _remembered(self, work: Work, past: Past) -> AsyncGenerator[TurnEvent, None]:
+    async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        assert turn.deadline is not None
+        async with self._lines.turn(turn, turn.deadline):
+            past = await self._history.past(turn)
+            for event in (again := repeated(past.notes, turn)) or ():
+                yield event
+            if again is None:
+                async with aclosing(self._answered(turn, past)) as events:
+                    async for event in events:
+                        yield event
+
+    async def _answered(self, turn: Turn, past: Past) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
-        said: list[Message] = []
+        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        turn = past.before(turn)
+        decision = await self._decide(channel, turn, past)
+        work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
+        told: list[TurnEvent] = []
         async with aclosing(answer(work)) as events:
             async for event in events:
-                if isinstance(event, Answer | InputRequired):
-                    said.append(event.message)
+                if not isinstance(event, TextDelta):  # an answer has them all
+                    told.append(event)
                 if isinstance(event, Done | InputRequired):
-                    await self._history.remember(work.turn, said, past=past, notes=work.notes)
+                    await self._remember(work, told, past)
                 yield event
+
+    async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
+        said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
+        notes = {**work.notes, **noted(past.notes, work.turn, told)}
+        await self._history.remember(work.turn, said, past=past, notes=notes)
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
@@ -125,8 +156,11 @@ class Supervisor:
             explicit_agent=turn.agent,
             deadline=turn.deadline,
         )
-        decision = await self._router.decide(request, channel.table)
-        if active and active.waiting and not turn.agent:
-            decision = replied(decision, active.agent)
+        with tracing.deciding(turn) as around:
+            with around.current():
+                decision = await self._router.decide(request, channel.table)
+            if active and active.waiting and not turn.agent:
+                decision = replied(decision, active.agent)
+            tracing.decided(around, decision)
         self.metrics.decided(decision, time.perf_counter() - began)
         return decision
