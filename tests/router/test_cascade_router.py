@@ -115,7 +115,7 @@ async def test_two_that_stay_near_are_offered() -> None:
     assert decision.outcome == "clarify"
     assert {c.agent for c in decision.candidates[:2]} == {"bills", "contracts"}
     assert decision.confidence == pytest.approx(
-        sum(c.probability for c in decision.candidates[:2]), abs=1e-6
+        sum(c.probability for c in decision.candidates[:3]), abs=1e-6
     )
 
 

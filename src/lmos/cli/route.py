@@ -8,7 +8,13 @@ import click
 
 from lmos.cli.agents import routable_agents
 from lmos.cli.explain import lines
-from lmos.cli.routers import agents_option, examples_option, model_option, router_option
+from lmos.cli.routers import (
+    agents_option,
+    examples_option,
+    model_option,
+    router_option,
+    timeout_option,
+)
 
 
 @click.command(epilog='Example: lmos route --agents examples/acme "how much do I owe you?"')
@@ -17,16 +23,23 @@ from lmos.cli.routers import agents_option, examples_option, model_option, route
 @examples_option
 @router_option
 @model_option
+@timeout_option
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def command(
-    text: str, agents: Path | None, examples: Path | None, name: str, model: str, output: str
+    text: str,
+    agents: Path | None,
+    examples: Path | None,
+    name: str,
+    model: str,
+    timeout: float | None,
+    output: str,
 ) -> None:
     """Decide which agent a message is for, without a platform, and show why."""
     from lmos.llm import embedder
     from lmos.model import Decision, Message
     from lmos.router import RoutingRequest, RoutingTable, open_router
 
-    chosen = open_router(name, embedder(), model)
+    chosen = open_router(name, embedder(), model, timeout=timeout)
 
     async def decide() -> Decision:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())

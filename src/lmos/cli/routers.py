@@ -20,6 +20,12 @@ model_option = click.option(
     help="The language model that the router may ask, such as openai:gpt-4o-mini; direct: none.",
 )
 
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long the language model may take (default: 5 for cascade, else 10).",
+)
 
 _file = click.Path(path_type=Path, exists=True)
 agents_option = click.option(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Tokens of an answer that is held to a shape, where the model does not think.
+MAX_TOKENS = 800
+
 _TRIES = 2
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 
@@ -153,8 +156,14 @@ def _parameters(model: "Model", shape: Shape) -> "ModelRequestParameters":
 
 
 def _settings(model: "Model") -> "ModelSettings | None":
-    """The same answer to the same question, as far as the model lets that be set."""
-    return None if model.profile.get("thinking_always_enabled") else {"temperature": 0.0}
+    """The same answer to the same question, and not much of it, as far as the model lets that be
+    set: one that thinks needs room for it.
+    """
+    if model.profile.get("thinking_always_enabled"):
+        return None
+    if model.profile.get("supports_thinking"):
+        return {"temperature": 0.0}
+    return {"temperature": 0.0, "max_tokens": MAX_TOKENS}
 
 
 def _said(response: "ModelResponse") -> str:

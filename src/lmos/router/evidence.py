@@ -12,6 +12,8 @@ from lmos.model import Candidate, Decision
 
 #: The least probability that a candidate is taken to have before the evidence.
 LEAST = 0.005
+#: How many agents are offered to choose from.
+OFFERED = 3
 _NOBODY = Candidate(agent="", probability=0.0)
 
 
@@ -63,5 +65,10 @@ def most_probable(decision: Decision, reliance: Reliance) -> Decision:
     if decision.out_of_scope >= first:
         return decision.but(outcome="out_of_scope", confidence=decision.out_of_scope)
     if second >= reliance.near * first and second > decision.out_of_scope:
-        return decision.but(outcome="clarify", confidence=first + second)
+        return decision.but(outcome="clarify", confidence=offered(decision))
     return decision.but(outcome="route", confidence=first)
+
+
+def offered(decision: Decision) -> float:
+    """The probability that the right agent is among those that would be offered."""
+    return sum(c.probability for c in decision.candidates[:OFFERED])

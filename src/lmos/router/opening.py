@@ -10,20 +10,24 @@ from lmos.router.vector import VectorRouter
 #: The router that is used where none is named.
 DEFAULT = "cascade"
 NAMES = ("cascade", "vector", "llm", "hybrid")
+#: Seconds that a model may take where the vectors' decision can stand without it, and where not.
+QUICK, LONG = 5.0, 10.0
 
 
-def open_router(name: str, embedder: Embedder, model: str = "auto") -> Router:
+def open_router(
+    name: str, embedder: Embedder, model: str = "auto", *, timeout: float | None = None
+) -> Router:
     """The router of that name. `llm` and `hybrid` ask the model of that spec, `cascade` too where
-    vectors are not sure and the spec means one. `InvalidInput` tells the names that there are, or
-    that a model is needed.
+    vectors are not sure and the spec means one; `timeout` is how many seconds it may take.
+    `InvalidInput` tells the names that there are, or that a model is needed.
     """
     match name:
         case "cascade":
-            return CascadeRouter(embedder, model)
+            return CascadeRouter(embedder, model, timeout=timeout or QUICK)
         case "vector":
             return VectorRouter(embedder)
         case "llm":
-            return LlmRouter(model, embedder)
+            return LlmRouter(model, embedder, timeout=timeout or LONG)
         case "hybrid":
-            return HybridRouter(model, embedder)
+            return HybridRouter(model, embedder, timeout=timeout or LONG)
     raise errors.InvalidInput(f"there is no router {name!r}; there are {', '.join(NAMES)}")

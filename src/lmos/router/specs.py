@@ -18,8 +18,9 @@ OUT_OF_SCOPE = "out_of_scope"
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A message with the agent that should answer it (`out_of_scope` for none). Rows of one
-    `conversation` follow each other in it; `intent` is the capability meant, where it is known.
+    """A message with the agent that should answer it: `out_of_scope` for none, several by name with
+    `;` between where each answers a part. Rows of one `conversation` follow each other in it;
+    `intent` is the capability meant, where it is known.
     """
 
     text: str
@@ -57,12 +58,17 @@ def read_labelled(path: Path) -> list[Labelled]:
     return [
         Labelled(
             text=row["instruction"],
-            agent=row["agent"],
+            agent=_label(row["agent"]),
             conversation=row.get("conversation") or "",
             intent=row.get("intent") or "",
         )
         for row in rows
     ]
+
+
+def _label(agent: str) -> str:
+    """The label, several agents in the order of their names."""
+    return ";".join(sorted(part.strip() for part in agent.split(";")))
 
 
 def with_examples(
@@ -75,7 +81,9 @@ def with_examples(
     for row in examples:
         by_agent[row.agent][row.intent].append(row.text)
     known = {agent.name: agent for agent in agents} or {
-        name: RoutableAgent(name=name) for name in sorted(by_agent) if name != OUT_OF_SCOPE
+        name: RoutableAgent(name=name)
+        for name in sorted(by_agent)
+        if name != OUT_OF_SCOPE and ";" not in name
     }
     return [
         agent.but(capabilities=tuple(_extended(agent, by_agent.get(agent.name, {}))))
