@@ -27,6 +27,10 @@ class User(Model):
     profile: Mapping[str, str] = Field(default_factory=dict)
 
 
+#: A user who is not known.
+NOBODY = User()
+
+
 class Turn(Model):
     """All that an answer may depend on, besides the responder's own state.
 
@@ -39,7 +43,7 @@ class Turn(Model):
     subset: str = STABLE
     conversation_id: str
     turn_id: str
-    user: User = User()
+    user: User = Field(default_factory=lambda: NOBODY)
     messages: Tuple[Message]
     system_context: Mapping[str, str] = Field(default_factory=dict)
     anonymization_entities: Tuple[AnonymizationEntity] = ()
@@ -201,11 +205,14 @@ class Usage(Model):
         )
 
 
+_NOTHING = Usage()
+
+
 class Done(Model):
     """Terminal: the turn is answered."""
 
     type: Literal["done"] = "done"
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=lambda: _NOTHING)
 
 
 TurnEvent = (

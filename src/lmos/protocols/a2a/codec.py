@@ -117,7 +117,7 @@ def params_of(turn: Turn, *, extended: bool, task_id: str | None = None) -> dict
         message["taskId"] = task_id
     if extended:
         message["extensions"] = [EXTENSION]
-        message["metadata"] = {EXTENSION: {"turn": turn.wire()}}
+        message["metadata"] = {EXTENSION: {"turn": orjson.Fragment(turn.json_bytes())}}
     return {"message": message}
 
 
