@@ -16,6 +16,7 @@ from lmos.model.conversation import AnonymizationEntity, Message
 from lmos.model.decision import Decision
 from lmos.model.errors import LmosError, code_to_error, face_of
 from lmos.model.resources import STABLE
+from lmos.model.shared import Share, SharedValue
 
 
 class User(Model):
@@ -36,6 +37,8 @@ class Turn(Model):
 
     `messages` is the history with the new message last. `agent` names the agent that the caller
     insists on. `deadline` is an absolute, timezone-aware moment. `trace` carries W3C trace headers.
+    `shared` is what other agents share with this one, oldest first; None where the caller keeps
+    nothing of the kind.
     """
 
     tenant: str = ""
@@ -50,6 +53,7 @@ class Turn(Model):
     agent: str | None = None
     deadline: datetime | None = None
     trace: Mapping[str, str] = Field(default_factory=dict)
+    shared: tuple[SharedValue, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -132,7 +136,7 @@ class Handover(Model):
     """Terminal: somebody else should answer, an agent by name or whoever has a capability.
 
     `text` is what they should read in place of the user's words, where the agent's filters changed
-    those.
+    those, and `anonymization_entities` what stands for what in it.
     """
 
     type: Literal["handover"] = "handover"
@@ -140,6 +144,7 @@ class Handover(Model):
     capability: str = ""
     reason: str = ""
     text: str = ""
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
 
     def onward(self, turn: Turn) -> Turn:
         """The turn for who answers next."""
@@ -152,6 +157,7 @@ class InputRequired(Model):
     type: Literal["input_required"] = "input_required"
     message: Message
     context: Mapping[str, str] = Field(default_factory=dict)
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
 
 
 class ErrorInfo(Model):
@@ -222,6 +228,7 @@ TurnEvent = (
     | ToolCall
     | ToolResult
     | StatusUpdate
+    | Share
     | Answer
     | Handover
     | InputRequired

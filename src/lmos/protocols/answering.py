@@ -210,7 +210,10 @@ class Outcome:
                 self.messages.append(event.message)
                 self.context |= event.context
                 self.entities += event.anonymization_entities
-            case Done() | InputRequired() | Handover() | Failed():
+            case InputRequired() | Handover():
+                self.terminal = event
+                self.entities += event.anonymization_entities
+            case Done() | Failed():
                 self.terminal = event
 
     @property

@@ -8,9 +8,10 @@ decisions `lmos.runtime.decisions`. The turns of one conversation are answered o
 in the order in which they came.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
@@ -36,6 +37,7 @@ from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.companion import Companion
 from lmos.runtime.decisions import Log, Recorder, Trail
+from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.repeats import noted, repeated
@@ -71,6 +73,8 @@ class Supervisor:
         settings = settings or Settings()
         self.log = Log(state, settings.log)
         self.recorder = Recorder(self.log)
+        self.memory = SharedMemory(state)
+        self.closing = AsyncExitStack()
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._router = router
@@ -99,7 +103,10 @@ class Supervisor:
             self._running.discard(stop)
 
     async def close(self) -> None:
-        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        """Closes what is in `closing` and writes what is still to be logged. The state, whoever
+        opened it, is closed after this.
+        """
+        await self.closing.aclose()
         await self.recorder.close(CLOSING)
 
     def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:
@@ -128,21 +135,28 @@ class Supervisor:
     async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         assert turn.deadline is not None
         async with self._lines.turn(turn, turn.deadline):
-            past = await self._history.past(turn)
+            past, shared = await self._kept(turn)
             for event in (again := repeated(past.notes, turn)) or ():
                 yield event
             if again is None:
-                async with aclosing(self._answered(turn, past)) as events:
+                async with aclosing(self._answered(turn, past, shared)) as events:
                     async for event in events:
                         yield event
 
-    async def _answered(self, turn: Turn, past: Past) -> AsyncGenerator[TurnEvent, None]:
+    async def _kept(self, turn: Turn) -> tuple[Past, Values]:
+        """What was said and noted in the turn's conversation, and what is shared in it."""
+        return await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+
+    async def _answered(
+        self, turn: Turn, past: Past, shared: Values
+    ) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         turn = past.before(turn)
         trail = await self._trail(channel, turn, past)
         notes = offer_notes(trail.decision) | {"record": trail.stamp}
-        companion = Companion(trail)
+        sharing = Sharing(self.memory, turn, shared, self.metrics)
+        companion = Companion(trail, sharing, past.notes)
         work = Work(channel, turn, trail.decision, self._asking, companion, notes=notes)
         told: list[TurnEvent] = []
         with self._recording(trail):
@@ -169,7 +183,9 @@ class Supervisor:
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
-        notes = {**work.notes, **noted(past.notes, work.turn, told)}
+        again = noted(past.notes, work.turn, told)
+        notes = {**work.notes, **work.companion.notes(), **again}
+        await work.companion.sharing.keep()
         await self._history.remember(work.turn, said, past=past, notes=notes)
 
     async def decide(self, turn: Turn) -> Decision:
