@@ -15,11 +15,16 @@ from lmos.router import CascadeRouter, RoutingRequest, RoutingTable, VectorRoute
 from lmos.router.advisor import FAILURES
 from lmos.router.cascade import remaining_of, wishes
 from lmos.router.evidence import Choice, Reliance, most_probable, weighed
+from lmos.router.fit import Fit
 
 SURE, UNSURE = "show me my bill please", "there is something wrong with my delivery bill"
 #: Asks the model whatever the vectors say, and follows it.
 ALWAYS = Reliance(below=1.01, weight=8.0)
 TWO = "show me my bill and cancel my contract"
+
+
+def fitted(reliance: Reliance | None) -> Fit:
+    return Fit().but(model=reliance or Reliance())
 
 
 def choice(agent: str, *between: str) -> dict[str, Any]:
@@ -35,7 +40,7 @@ async def decide(
 ) -> Decision:
     table = await RoutingTable.build(AGENTS, embedder())
     model = scripted.model if scripted else None
-    router = CascadeRouter(embedder(), model, reliance=reliance, timeout=timeout)
+    router = CascadeRouter(embedder(), model, fit=fitted(reliance), timeout=timeout)
     messages = tuple(Message(role="user", content=text) for text in said)
     return await router.decide(RoutingRequest(messages, **more), table)
 
@@ -148,7 +153,7 @@ async def test_no_model_is_asked_when_time_is_short() -> None:
 async def test_a_model_that_keeps_failing_is_left_alone() -> None:
     scripted = ScriptedModel(Refusal(503))
     table = await RoutingTable.build(AGENTS, embedder())
-    router = CascadeRouter(embedder(), scripted.model, reliance=ALWAYS)
+    router = CascadeRouter(embedder(), scripted.model, fit=fitted(ALWAYS))
     request = RoutingRequest((Message(role="user", content=UNSURE),))
     for _ in range(FAILURES + 2):
         decision = await router.decide(request, table)
@@ -169,7 +174,7 @@ async def test_many_agents_are_not_all_told() -> None:
     agents = [RoutableAgent(name=f"agent-{n}", description=f"Thing number {n}.") for n in range(30)]
     table = await RoutingTable.build([*AGENTS, *agents], embedder())
     scripted = ScriptedModel(choice("bills"))
-    router = CascadeRouter(embedder(), scripted.model, reliance=Reliance(below=1.01))
+    router = CascadeRouter(embedder(), scripted.model, fit=fitted(ALWAYS))
     await router.decide(RoutingRequest((Message(role="user", content=SURE),)), table)
     assert scripted.last.text.count('"name"') <= 10
 

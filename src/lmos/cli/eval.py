@@ -11,6 +11,8 @@ from lmos.cli.agents import routable_agents
 from lmos.cli.routers import (
     agents_option,
     examples_option,
+    fit_in_force,
+    fit_option,
     model_option,
     router_option,
     timeout_option,
@@ -39,6 +41,7 @@ def command() -> None:
 @router_option
 @model_option
 @timeout_option
+@fit_option
 @click.option(
     "--at-once",
     type=click.IntRange(1, 64),
@@ -54,6 +57,7 @@ def router(
     name: str,
     model: str,
     timeout: float | None,
+    fit: Path | None,
     at_once: int,
     output: str,
 ) -> None:
@@ -68,7 +72,7 @@ def router(
     from lmos.router import Report, RoutingTable, evaluate, open_router
     from lmos.router.specs import read_labelled
 
-    chosen = open_router(name, embedder(), model, timeout=timeout)
+    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def measure() -> Report:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())

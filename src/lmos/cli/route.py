@@ -11,6 +11,8 @@ from lmos.cli.explain import lines
 from lmos.cli.routers import (
     agents_option,
     examples_option,
+    fit_in_force,
+    fit_option,
     model_option,
     router_option,
     timeout_option,
@@ -24,6 +26,7 @@ from lmos.cli.routers import (
 @router_option
 @model_option
 @timeout_option
+@fit_option
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def command(
     text: str,
@@ -32,6 +35,7 @@ def command(
     name: str,
     model: str,
     timeout: float | None,
+    fit: Path | None,
     output: str,
 ) -> None:
     """Decide which agent a message is for, without a platform, and show why."""
@@ -39,7 +43,7 @@ def command(
     from lmos.model import Decision, Message
     from lmos.router import RoutingRequest, RoutingTable, open_router
 
-    chosen = open_router(name, embedder(), model, timeout=timeout)
+    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def decide() -> Decision:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())

@@ -1,8 +1,12 @@
 """Which router a command uses: options that several commands share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lmos.router import Fit
 
 router_option = click.option(
     "--router",
@@ -34,3 +38,26 @@ agents_option = click.option(
 examples_option = click.option(
     "--examples", type=_file, help="CSV with the columns instruction,agent."
 )
+fit_option = click.option(
+    "--fit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Fitted numbers (default: router.json of the project, where there is one).",
+)
+
+
+def fit_file(agents: Path | None) -> Path:
+    """Where the fitted numbers of a project lie, or of the present directory."""
+    return (agents if agents and agents.is_dir() else Path()) / "router.json"
+
+
+def fit_in_force(fit: Path | None, agents: Path | None) -> "Fit | None":
+    """The fitted numbers that a command uses: those of the file, or of the project where it has
+    some. `InvalidInput` when a file given is not there.
+    """
+    from lmos.router import Fit
+
+    if fit is not None:
+        return Fit.read(fit)
+    path = fit_file(agents)
+    return Fit.read(path) if agents and agents.is_dir() and path.is_file() else None

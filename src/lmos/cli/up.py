@@ -26,6 +26,12 @@ import click
     envvar="LMOS_ROUTER_MODEL",
     help="The language model that the router may ask; direct: none.",
 )
+@click.option(
+    "--fit",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The router's fitted numbers (default: router.json of the directory, where there is one).",
+)
 def command(
     directory: Path,
     host: str,
@@ -33,6 +39,7 @@ def command(
     no_console: bool,
     router: str,
     router_model: str,
+    fit: Path | None,
 ) -> None:
     """Run the platform of a directory on this machine: its agents, tenants and channels.
 
@@ -42,5 +49,5 @@ def command(
     from lmos.local.routing import Routing
     from lmos.local.run import run
 
-    routing = Routing(router, router_model)
+    routing = Routing(router, router_model, fit)
     run(directory, host=host, port=port, console=not no_console, routing=routing)

@@ -94,7 +94,7 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder()) as routings,
             ):
-                router = self._routing.open(llm.embedder())
+                router = self._routing.open(llm.embedder(), self.project.directory)
                 supervisor = Supervisor(
                     routings,
                     router,

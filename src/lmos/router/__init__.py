@@ -10,6 +10,7 @@ what is wanted; `CascadeRouter`, the default, asks one only where the vectors ar
 
 from lmos.router.cascade import CascadeRouter
 from lmos.router.evaluation import Report, evaluate
+from lmos.router.fit import Fit
 from lmos.router.hybrid import HybridRouter
 from lmos.router.llm import LlmRouter
 from lmos.router.opening import DEFAULT, open_router
@@ -20,6 +21,7 @@ from lmos.router.vector import VectorRouter
 __all__ = [
     "DEFAULT",
     "CascadeRouter",
+    "Fit",
     "HybridRouter",
     "LlmRouter",
     "Near",

@@ -55,8 +55,8 @@ class Advice(Generic[T]):
 
 class Advisor:
     """Asks a model, given as a spec or a pydantic-ai model. `timeout` is in seconds and for all
-    rounds of a question together. A model that fails again and again is left alone for a while, so
-    that not every turn waits for it.
+    rounds of a question together. A model that does not answer again and again is left alone for a
+    while, so that not every turn waits for it.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Advisor:
         try:
             answer = await self._answered(question, deadline, responses)
         except errors.LmosError as error:
-            self._note(failed=isinstance(error, errors.ModelFailed))
+            self._note(failed=isinstance(error, errors.ModelFailed) and not responses)
             error.details["cost"] = _cost(responses)
             raise
         self._note(failed=False)

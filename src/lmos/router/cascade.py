@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from lmos.llm import resolve_model
 from lmos.model import Candidate, Decision, Embedder, errors
 from lmos.router.advisor import Advisor, remaining
-from lmos.router.evidence import Reliance, most_probable, weighed
+from lmos.router.evidence import most_probable, weighed
+from lmos.router.fit import Fit
 from lmos.router.followup import form_of
 from lmos.router.hybrid import required
 from lmos.router.llm import SETTLED, chosen
@@ -54,12 +55,12 @@ class CascadeRouter:
         model: "str | Model | None" = None,
         *,
         timeout: float = 5.0,
-        reliance: Reliance | None = None,
+        fit: Fit | None = None,
     ) -> None:
-        self._vector = VectorRouter(embedder)
+        self._vector = VectorRouter(embedder, fit)
         found = resolve_model(model).model if isinstance(model, str) else model
         self._advisor = None if found is None else Advisor(found, timeout=timeout)
-        self._reliance = reliance or Reliance()
+        self._reliance = (fit or Fit()).model
 
     @property
     def model(self) -> str:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from lmos.model import Candidate, Decision
+from lmos.model.base import Strict
 
 #: The least probability that a candidate is taken to have before the evidence.
 LEAST = 0.005
@@ -17,8 +18,7 @@ OFFERED = 3
 _NOBODY = Candidate(agent="", probability=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Reliance:
+class Reliance(Strict):
     """How a router relies on a language model.
 
     It is asked where the vectors' confidence is less than `below`. Its choice is taken to be

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lmos.llm.requests import Shape, json_object
 from lmos.model import Candidate, Decision, Embedder, SubTask
 from lmos.router.advisor import Advice, Advisor, Question
+from lmos.router.fit import Fit
 from lmos.router.llm import MESSAGE, SETTLED, history
 from lmos.router.request import RoutingRequest
 from lmos.router.table import RoutingTable
@@ -56,9 +57,16 @@ class HybridRouter:
 
     name = "hybrid"
 
-    def __init__(self, model: "str | Model", embedder: Embedder, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        model: "str | Model",
+        embedder: Embedder,
+        *,
+        timeout: float = 10.0,
+        fit: Fit | None = None,
+    ) -> None:
         self._advisor = Advisor(model, timeout=timeout)
-        self._vector = VectorRouter(embedder)
+        self._vector = VectorRouter(embedder, fit)
 
     @property
     def model(self) -> str:
@@ -97,7 +105,7 @@ async def required(
     decision = _decision(wanted, found)
     timings = {**near.timings, "requirements": found[0].timings.get("embed", 0.0)}
     sticky = decision.agent is not None and decision.agent == request.active_agent
-    whole = decision.but(timings=timings, table=table.version, sticky=sticky)
+    whole = decision.but(timings=timings, table=table.version, fit=near.fit, sticky=sticky)
     return advice.on(whole, "hybrid")
 
 

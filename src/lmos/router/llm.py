@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lmos.llm.requests import Shape, json_object
 from lmos.model import Candidate, Decision, Embedder, Message
 from lmos.router.advisor import Advice, Advisor, Question
-from lmos.router.evidence import Choice, Reliance, offered, weighed
+from lmos.router.evidence import Choice, offered, weighed
+from lmos.router.fit import Fit
 from lmos.router.request import RoutingRequest
 from lmos.router.specs import OUT_OF_SCOPE
 from lmos.router.table import RoutingTable
@@ -53,12 +54,12 @@ class LlmRouter:
         *,
         candidates: int = 10,
         timeout: float = 10.0,
-        reliance: Reliance | None = None,
+        fit: Fit | None = None,
     ) -> None:
         self._advisor = Advisor(model, timeout=timeout)
-        self._nearest = VectorRouter(embedder)
+        self._nearest = VectorRouter(embedder, fit)
         self._candidates = candidates
-        self._reliance = reliance or Reliance()
+        self._reliance = (fit or Fit()).model
 
     @property
     def model(self) -> str:
