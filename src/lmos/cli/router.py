@@ -114,3 +114,16 @@ def _changes(old: dict[str, Any], new: dict[str, Any], within: str = "") -> dict
 
 def _told(figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.4f}"
+
+
+@command.command("settings", short_help="Read the original router's settings.")
+@click.argument("file", type=_file)
+def settings(file: Path) -> None:
+    """Tell what the settings of an LMOS router in Kotlin (application.yaml) are here."""
+    from lmos.router.foreign import read_settings
+
+    found = read_settings(file)
+    rows = [("--router", found.router), ("--model", found.model), ("embedder", found.embedder)]
+    click.echo("\n".join(f"{name:<12}{value}" for name, value in rows if value))
+    for name, why in found.left.items():
+        click.echo(f"left out    {name}: {why}")

@@ -96,8 +96,9 @@ async def refit(
     `advisor` also how far to rely on its model. `InvalidInput` when there are too few.
     """
     table = await RoutingTable.build(agents, embedder)
-    fit = await fit_to(table, labelled, embedder, start)
     rows = _mixed(telling(labelled, table))
+    _check(rows, labelled)
+    fit = await fit_to(table, rows, embedder, start)
     before, after = Report(), Report()
     await _decide(VectorRouter(embedder, start), table, rows, before)
     for fold in range(FOLDS):
@@ -110,6 +111,16 @@ async def refit(
         fit = fit.but(model=reliance_of(heard, start.model))
         told = _advice(heard, start.model) | {"model": advisor.name}
     return Refit(fit, len(rows), _figures(before), _figures(after), told)
+
+
+def _check(rows: Sequence[Labelled], labelled: Sequence[Labelled]) -> None:
+    least = -(-ENOUGH * FOLDS // (FOLDS - 1))
+    if len(rows) < least:
+        raise errors.InvalidInput(
+            f"{len(rows)} of {len(labelled)} labelled messages tell something new of these agents, "
+            f"and it takes {least}; messages that are examples of the agents, that follow others "
+            f"in a conversation, or are of agents not there do not count"
+        )
 
 
 def reliance_of(heard: Sequence[Heard], start: Reliance) -> Reliance:

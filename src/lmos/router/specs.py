@@ -48,8 +48,8 @@ def read_agents(path: Path) -> list[RoutableAgent]:
 
 def read_labelled(path: Path) -> list[Labelled]:
     """The labelled messages of a file. A CSV has the columns `instruction,agent`, and
-    `conversation` or `intent` if there are. Of JSON lines (`*.jsonl`) each is such an object, with `text` and
-    `label` as well, or a record of the decision log: those with feedback tell a label.
+    `conversation` or `intent` if there are. Of JSON lines (`*.jsonl`) each is such an object, with
+    `text` and `label` as well, or a record of the decision log: those with feedback tell a label.
     """
     try:
         text = path.read_text(encoding="utf-8")
