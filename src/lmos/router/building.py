@@ -146,6 +146,7 @@ def _laid(
         rows=Rows(blocks, np.append(firsts(texts), texts.sum())),
         numbers=np.repeat(np.arange(len(sizes)), sizes),
         starts=firsts(sizes),
+        said=np.concatenate([none, *(block.said for block in blocks)]),
         firsts=firsts(capabilities),
         owners=np.repeat(np.arange(len(blocks)), capabilities),
         places=places,

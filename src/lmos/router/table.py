@@ -51,7 +51,8 @@ class RoutingTable:
     """Agents with their texts as vectors.
 
     Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
-    row, `starts` int[capabilities] the first row of each, `firsts` int[agents] the first capability
+    row, `starts` int[capabilities] the first row of each and `said` how many from there on are
+    examples of what users say, `firsts` int[agents] the first capability
     of each, and `owners` int[capabilities] the agent of each. `places` int[rows] is where the
     vectors lie in the arena. `spelling` knows the texts' words. `embedder` names the model that the
     vectors are from, `version` is a hash of it and of the agents.
@@ -61,6 +62,7 @@ class RoutingTable:
     rows: Rows
     numbers: "Numbers"
     starts: "Numbers"
+    said: "Numbers"
     firsts: "Numbers"
     owners: "Numbers"
     places: "Numbers"

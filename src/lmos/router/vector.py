@@ -18,6 +18,8 @@ from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
+from lmos.router.scoring import described
+from lmos.router.scoring.described import Odds
 from lmos.router.table import Near, RoutingTable
 
 if TYPE_CHECKING:
@@ -32,19 +34,21 @@ OFFERED = 0.95
 STAYING = 0.6
 #: Probability from which a message is for another agent although it has words of one offered.
 SURE = 0.8
+#: How much more another agent must be meant (log odds) for what cannot stand alone to be its.
+CLEAR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Fitted numbers: the weights of what tells whether anybody is meant, and the temperature at
-    which the agents' shares are a softmax of their scores.
+    """Fitted numbers: the weights of what tells whether anybody is meant, and those of what tells
+    who.
     """
 
     score: float = 15.39
     lead: float = 3.15
     texts: float = -0.81
     bias: float = -3.96
-    temperature: float = 0.04
+    odds: Odds = Odds()
 
     def meant(self, score: float, lead: float, texts: int) -> float:
         """The probability (0 to 1) that the best agent is meant rather than nobody."""
@@ -55,12 +59,12 @@ class Fit:
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
     """A text seen against what of the table may matter to it: the scores of the agents and of the
-    capabilities that are near, and the probability that one is meant.
+    capabilities that are near (log odds), and the probability that one is meant.
     """
 
     near: Near
-    scores: "NDArray[np.float32]"
-    capabilities: "NDArray[np.float32]"
+    scores: "NDArray[np.float64]"
+    capabilities: "NDArray[np.float64]"
     meant: float
 
     @property
@@ -117,20 +121,20 @@ class VectorRouter:
         """What each text sees; the first sees also the best agent of the last."""
         if not vectors:
             return []
-        joined = self._view(table.near(vectors[-1], () if active is None else (active,)))
+        joined = self._view(table, table.near(vectors[-1], () if active is None else (active,)))
         kept = joined.best if active is None else active
-        return [*(self._view(table.near(vector, (kept,))) for vector in vectors[:-1]), joined]
+        return [*(self._view(table, table.near(vector, (kept,))) for vector in vectors[:-1]), joined]
 
-    def _view(self, near: Near) -> _View:
+    def _view(self, table: RoutingTable, near: Near) -> _View:
         import numpy as np
 
-        capabilities = _per_capability(near)
-        scores = np.maximum.reduceat(capabilities, near.firsts)
-        ordered = np.sort(scores)[::-1]
+        nearest = _per_capability(near)
+        ordered = np.sort(np.maximum.reduceat(nearest, near.firsts))[::-1]
         lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
-        start, stop = _part(near.starts, int(capabilities.argmax()), len(near.rows))
+        start, stop = _part(near.starts, int(nearest.argmax()), len(near.rows))
         meant = self._fit.meant(float(ordered[0]), lead, stop - start)
-        return _View(near, scores, capabilities, meant)
+        capabilities = described.log_odds(table, near, self._fit.odds)
+        return _View(near, described.by_agent(capabilities, near), capabilities, meant)
 
     def _choose(
         self, active: int | None, form: Form, table: RoutingTable, views: list[_View]
@@ -202,7 +206,7 @@ class VectorRouter:
         """The probability of each agent; together that somebody is meant."""
         import numpy as np
 
-        weights = np.exp((view.scores.astype(float) - view.scores.max()) / self._fit.temperature)
+        weights = np.exp(view.scores - view.scores.max())
         shares: NDArray[np.float64] = view.meant * weights / weights.sum()
         return shares
 
@@ -240,7 +244,7 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
     """
     if form == "elliptic":
         lead = alone.scores.max() - alone.scores[alone.place(active)]
-        clear = alone.meant >= 0.8 and lead > 0.15
+        clear = alone.meant >= 0.8 and lead > CLEAR
         return not clear
     if alone.meant >= 0.5:
         return False
