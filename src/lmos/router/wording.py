@@ -61,8 +61,11 @@ def of_agent(agent: RoutableAgent) -> list[str]:
 
 
 def _named(agent: RoutableAgent, name: str) -> list[str]:
-    whose = _JOINTS.sub(" ", _AGENT.sub("", spoken(agent.name))).strip()
-    both = [f"{whose} {name}"] if whose and whose != name else []
+    """The name with what the agent's name adds to it, and in a question."""
+    told = {word.lower() for word in name.split()}
+    whose = _AGENT.sub("", spoken(agent.name)).split()
+    more = " ".join(word for word in whose if word.lower() not in told)
+    both = [f"{more} {name}"] if more else []
     return [*both, f"I have a question about {name}"] if name else []
 
 
