@@ -27,6 +27,7 @@ from lmos.model.decision import (
     SubTask,
 )
 from lmos.model.errors import LmosError
+from lmos.model.record import Asked, DecisionRecord, Ended, Feedback, Shadowed
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
@@ -99,6 +100,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "Asked",
     "BinaryData",
     "Candidate",
     "Capability",
@@ -114,13 +116,16 @@ __all__ = [
     "Conversation",
     "Decided",
     "Decision",
+    "DecisionRecord",
     "Describe",
     "Description",
     "Done",
     "Embedder",
+    "Ended",
     "ErrorInfo",
     "Evidence",
     "Failed",
+    "Feedback",
     "Handover",
     "InputContext",
     "InputRequired",
@@ -137,6 +142,7 @@ __all__ = [
     "Role",
     "RoutableAgent",
     "RoutedCapability",
+    "Shadowed",
     "Skill",
     "Started",
     "State",

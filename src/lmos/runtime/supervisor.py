@@ -3,13 +3,14 @@
     channel -> history -> decision -> agents -> events as they come -> remembered
 
 The supervisor is itself a responder. It decides and remembers; how agents answer together is
-`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`. The turns of one
-conversation are answered one after the other, in the order in which they came.
+`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`, and what is kept of
+decisions `lmos.runtime.decisions`. The turns of one conversation are answered one after the other,
+in the order in which they came.
 """
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
@@ -33,12 +34,17 @@ from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.companion import Companion
+from lmos.runtime.decisions import Log, Recorder, Trail
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.repeats import noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past
+
+#: Seconds that the decision log gets to write what waits when the supervisor is closed.
+CLOSING = 5.0
 
 
 class Supervisor:
@@ -60,7 +66,10 @@ class Supervisor:
         shared: bool | None = None,
     ) -> None:
         self.routings = routings
+        self.state = state
         settings = settings or Settings()
+        self.log = Log(state, settings.log)
+        self.recorder = Recorder(self.log)
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._router = router
@@ -88,6 +97,16 @@ class Supervisor:
         finally:
             self._running.discard(stop)
 
+    async def close(self) -> None:
+        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        await self.recorder.close(CLOSING)
+
+    def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:
+        """The turn's conversation with no turn of it running, here or in another process.
+        `DeadlineExceeded` when the running ones take longer than so many seconds.
+        """
+        return self._lines.turn(conversation, datetime.now(UTC) + timedelta(seconds=seconds))
+
     def cut_off(self) -> None:
         """Ends all running turns with an error."""
         for stop in self._running:
@@ -99,7 +118,7 @@ class Supervisor:
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
             turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
-        with self.metrics.turn(f"{turn.tenant}/{turn.channel}") as timing:
+        with self.metrics.turn(turn).timed() as timing:
             async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
                     timing.saw(event)
@@ -120,16 +139,32 @@ class Supervisor:
         """The turn's events; what was said is remembered before the caller sees the last one."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         turn = past.before(turn)
-        decision = await self._decide(channel, turn, past)
-        work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
+        trail = await self._trail(channel, turn, past)
+        notes = offer_notes(trail.decision) | {"record": trail.stamp}
+        companion = Companion(trail)
+        work = Work(channel, turn, trail.decision, self._asking, companion, notes=notes)
         told: list[TurnEvent] = []
-        async with aclosing(answer(work)) as events:
-            async for event in events:
-                if not isinstance(event, TextDelta):  # an answer has them all
-                    told.append(event)
-                if isinstance(event, Done | InputRequired):
-                    await self._remember(work, told, past)
-                yield event
+        with self._recording(trail):
+            async with aclosing(answer(work)) as events:
+                async for event in events:
+                    if not isinstance(event, TextDelta):  # an answer has them all
+                        told.append(event)
+                    if isinstance(event, Done | InputRequired):
+                        await self._remember(work, told, past)
+                    trail.saw(event)
+                    yield event
+
+    @contextmanager
+    def _recording(self, trail: Trail) -> Iterator[None]:
+        """Logs the turn, however it ends."""
+        try:
+            yield
+        except Exception as error:
+            trail.failed(error)
+            raise
+        finally:
+            trail.end()
+            self.recorder.add(trail)
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
@@ -140,12 +175,13 @@ class Supervisor:
         """What would be made of the turn, without asking anybody."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
-        return await self._decide(channel, past.before(turn), past)
+        return (await self._trail(channel, past.before(turn), past)).decision
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
-        began = time.perf_counter()
+    async def _trail(self, channel: ChannelTable, turn: Turn, past: Past) -> Trail:
+        """The turn with what was decided, and from what."""
+        began, at = time.perf_counter(), datetime.now(UTC)
         active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
@@ -159,8 +195,10 @@ class Supervisor:
         with tracing.deciding(turn) as around:
             with around.current():
                 decision = await self._router.decide(request, channel.table)
-            if active and active.waiting and not turn.agent:
+            waiting = active is not None and active.waiting
+            if active and waiting and not turn.agent:
                 decision = replied(decision, active.agent)
             tracing.decided(around, decision)
-        self.metrics.decided(decision, time.perf_counter() - began)
-        return decision
+        self.metrics.decided(turn, decision, time.perf_counter() - began)
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        return Trail(turn, request, decision, inputs, waiting, began, at)
