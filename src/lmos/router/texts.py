@@ -36,15 +36,16 @@ class Row:
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """An agent's texts, by capability: `keys` names these, `sizes` int[capabilities] tells how many
-    texts each has, and `said` how many of them, which come first, are examples of what users say.
-    `digest` is a hash of all that the agent says.
+    texts each has. `said` bool[texts] tells which are examples of what users say, rather than
+    names and descriptions; they come first in their capability. `digest` is a hash of all that the
+    agent says.
     """
 
     agent: RoutableAgent
     texts: tuple[str, ...]
     keys: tuple[str, ...]
     sizes: "NDArray[np.int64]"
-    said: "NDArray[np.int64]"
+    said: "NDArray[np.bool_]"
     digest: bytes
 
     @classmethod
@@ -60,7 +61,7 @@ class Block:
             texts=tuple(text for _, said, words in found for text in (*said, *words)),
             keys=tuple(key for key, _, _ in found),
             sizes=np.array([len(said) + len(words) for _, said, words in found], np.int64),
-            said=np.array([len(said) for _, said, _ in found], np.int64),
+            said=np.concatenate([np.arange(len(s) + len(w)) < len(s) for _, s, w in found]),
             digest=hashlib.sha256(agent.model_dump_json().encode()).digest(),
         )
 

@@ -72,7 +72,7 @@ def likeness(table: "RoutingTable", near: "Near") -> Likeness:
     """How near a text is to the examples and to the words of each capability of a part."""
     import numpy as np
 
-    counts = table.said[near.capabilities]
+    counts = table.examples[near.capabilities]
     sizes = np.diff(near.starts, append=len(near.rows))
     said = np.arange(len(near.rows)) - near.starts[near.numbers] < counts[near.numbers]
     nearest, three = _nearest(np.where(said, near.similarities, -np.inf), near)
