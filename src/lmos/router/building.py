@@ -228,7 +228,8 @@ def _examples(blocks: Sequence[Block], sizes: "Numbers") -> "Numbers":
     import numpy as np
 
     said = np.concatenate([np.zeros(0, np.int64), *(block.said for block in blocks)])
-    return np.diff(np.append(0, said.cumsum())[np.append(0, sizes.cumsum())])
+    found: Numbers = np.diff(np.append(0, said.cumsum())[np.append(0, sizes.cumsum())])
+    return found
 
 
 def _lengths(blocks: Sequence[Block]) -> "Numbers":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
 from lmos.router.index.centres import Centres, ranges
+from lmos.router.scoring.described import unevenness
 from lmos.router.scoring.learned import Learned
 from lmos.router.spelling import Spelling
 from lmos.router.texts import Arena, Block, Rows
@@ -118,9 +119,14 @@ class RoutingTable:
 
         return np.diff(self.starts, append=len(self.rows))
 
+    @cached_property
+    def uneven(self) -> float:
+        """How differently many examples the capabilities have (0 to 1)."""
+        return unevenness(self.examples)
+
     def prepare(self) -> None:
         """Works out now what the first decision would, in the calling thread."""
-        _ = self.by_name, self.sizes
+        _ = self.by_name, self.sizes, self.uneven
         if self.centres is None:
             _ = self.vectors, self._all
 

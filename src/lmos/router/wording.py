@@ -16,7 +16,8 @@ ENOUGH = 5
 MAX_PHRASES = 8
 
 _OPENING = re.compile(
-    r"(?:(?:this|the|an?) )?(?:agent|assistant|bot|capability|feature|function|service|skill|tool)s? "
+    r"(?:(?:this|the|an?) )?"
+    r"(?:agent|assistant|bot|capability|feature|function|service|skill|tool)s? "
     r"(?:is |are |can |may |will )?"
     r"(?:able to|answers? questions (?:about|on)|deals? with|designed (?:to|for)|handles?|helps?"
     r"(?: users?| customers?)?(?: with| to)?|manages?|provides?|responsible for|supports?"
@@ -24,8 +25,8 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(
-    r"[,;:()\n]|[.!?](?:\s|$)| such as | including | for example | like | or | and |\be\.g\.|\betc\b"
-    r"|\bor not\b",
+    r"[,;:()\n]|[.!?](?:\s|$)| such as | including | for example | like | or | and "
+    r"|\be\.g\.|\betc\b|\bor not\b",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"[^\W\d_]")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from lmos.router.table import Near, RoutingTable
 
+#: Weight of a head's scores beside the log odds.
+HEAD = 0.5
+#: Deviations of the logarithm of the numbers of examples between which the log odds come in.
+EVEN, UNEVEN = 0.2, 0.6
 #: How much of a score from descriptions is the nearest text; the rest is the mean of all.
 NEAREST = 0.7
 
@@ -68,6 +72,18 @@ def log_odds(table: "RoutingTable", near: "Near", odds: Odds) -> "NDArray[np.flo
     return found
 
 
+def unevenness(examples: "NDArray[np.int64]") -> float:
+    """How much the log odds have to say (0 to 1) where capabilities have so many examples: nothing
+    where all have about as many, for then a head alone tells best; all where none has any.
+    """
+    import numpy as np
+
+    if not len(examples) or not examples.any():
+        return 1.0
+    deviation = float(np.log1p(examples).std())
+    return min(max((deviation - EVEN) / (UNEVEN - EVEN), 0.0), 1.0)
+
+
 def likeness(table: "RoutingTable", near: "Near") -> Likeness:
     """How near a text is to the examples and to the words of each capability of a part."""
     import numpy as np
@@ -102,14 +118,3 @@ def _nearest(
         total[there] += best[there]
         count += there
     return nearest, (total / np.maximum(count, 1)).astype(np.float32)
-
-
-def by_agent(log_odds: "NDArray[np.float64]", near: "Near") -> "NDArray[np.float64]":
-    """float64[a]: the log odds of each agent in the part: that any of its capabilities is meant."""
-    import numpy as np
-
-    top = log_odds.max()
-    found: NDArray[np.float64] = top + np.log(
-        np.add.reduceat(np.exp(np.maximum(log_odds - top, -500)), near.firsts)
-    )
-    return found
