@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
 from lmos.arc.arguments import tools_of
-from lmos.arc.asking import Models
-from lmos.arc.budget import Budget
 from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
@@ -19,6 +17,8 @@ from lmos.arc.output import Output
 from lmos.arc.running import valued
 from lmos.arc.tools import Tool
 from lmos.llm import ModelChoice, ScriptedModel, embedder, resolve_model
+from lmos.llm.asking import Models
+from lmos.llm.budget import Budget
 from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 

@@ -264,7 +264,8 @@ def _routing(
         namespace=channel.metadata.namespace,
         labels={key: value for key, value in labels.items() if value},
     )
-    return ChannelRouting(metadata=metadata, spec=spec)
+    how = {"collaboration": channel.spec.collaboration, "fallback": channel.spec.fallback}
+    return ChannelRouting(metadata=metadata, spec=spec.but(**how))
 
 
 def _groups(chosen: list[tuple[RequiredCapability, Offer]]) -> tuple[CapabilityGroup, ...]:
