@@ -8,7 +8,19 @@ protocol serves it; `app.routes` does so over HTTP.
 
 from lmos.protocols.connecting import connect
 from lmos.runtime.breakers import Breakers, Limits
+from lmos.runtime.collaboration.supervising import PlanLimits
+from lmos.runtime.humans import Humans
 from lmos.runtime.routings import ChannelTable, Member, Routings
 from lmos.runtime.supervisor import Supervisor
 
-__all__ = ["Breakers", "ChannelTable", "Limits", "Member", "Routings", "Supervisor", "connect"]
+__all__ = [
+    "Breakers",
+    "ChannelTable",
+    "Humans",
+    "Limits",
+    "Member",
+    "PlanLimits",
+    "Routings",
+    "Supervisor",
+    "connect",
+]

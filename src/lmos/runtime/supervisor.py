@@ -8,14 +8,18 @@ conversation are answered one after the other, in the order in which they came.
 """
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
+from lmos.llm import embedder
 from lmos.model import (
     Answer,
+    Collaboration,
     Decision,
     Done,
+    FallbackStep,
     InputRequired,
     Message,
     State,
@@ -25,42 +29,89 @@ from lmos.model import (
 )
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
-from lmos.router import Router, RoutingRequest
+from lmos.router import DEFAULT, Router, RoutingRequest, open_router
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
+from lmos.runtime.asked import Asked
 from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.collaboration.people import held_decision
+from lmos.runtime.collaboration.supervising import PlanLimits, Planner
+from lmos.runtime.given import Given, GivenRoutings
+from lmos.runtime.humans import Humans
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.routings import ChannelTable, Routings
-from lmos.state import History, Past, key_of
+from lmos.state import History, Past, key_of, open_state
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
 
 #: Seconds that a turn may take when its caller sets no deadline.
 TIMEOUT = 60.0
 
 
-class Supervisor:
-    """Routes turns to agents and remembers conversations."""
+class Supervisor(Asked):
+    """Routes turns to agents and remembers conversations.
+
+        supervisor = Supervisor([billing, "http://127.0.0.1:8001"])
+        outcome = await supervisor.run("how much do I owe?")
+
+    `routings` tell who serves which channel. Agents in their place, as they are (objects), as URLs
+    or as resources, serve every channel; `collaboration` and `fallback` are then what a Channel's
+    are. `router` decides by vectors unless another is given. `state` keeps conversations, in this
+    process unless it is given or named: `sqlite`, `redis://...`, `postgresql://...`. `model`, a
+    spec or pydantic-ai's, plans in channels that are supervised, within `limits`. `timeout` is in
+    seconds and for turns whose caller sets no deadline.
+    """
 
     def __init__(
         self,
-        routings: Routings,
-        router: Router,
-        state: State,
+        routings: Routings | Sequence[Given],
+        router: Router | None = None,
+        state: State | str = "memory",
         connect: Connect = connect,
         *,
+        collaboration: Collaboration = "routed",
+        fallback: Sequence[FallbackStep | str] = (),
+        model: "str | Model" = "auto",
+        limits: PlanLimits | None = None,
         timeout: float = TIMEOUT,
         breakers: Breakers | None = None,
     ) -> None:
+        given = None
+        if not isinstance(routings, Routings):
+            routings = given = GivenRoutings(routings, collaboration, fallback)
+            connect = given.connecting(connect)
         self.routings = routings
         self.metrics = Metrics()
-        self._router = router
+        self._given = given
+        self._router = router or open_router(DEFAULT, embedder())
         self._asking = Asking(connect, self.metrics, breakers)
         self._timeout = timeout
-        self._history = History(state)
+        self._owned = isinstance(state, str)
+        self._state = open_state(state) if isinstance(state, str) else state
+        self._history = History(self._state)
+        self.humans = Humans(self._state, self._history)
+        self._planner = Planner(model, limits)
         self._lines = Lines()
         self._running: set[Stop] = set()
+
+    async def start(self) -> None:
+        """Starts the agents that were given, and finds out what they can do; the first turn does
+        it otherwise. `AgentUnavailable` when one does not answer.
+        """
+        if self._given is not None:
+            await self._given.start()
+
+    async def stop(self) -> None:
+        """Stops what was started and closes what was opened here."""
+        self.cut_off()
+        if self._given is not None:
+            await self._given.stop()
+        if self._owned:
+            await self._state.close()
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
@@ -81,6 +132,7 @@ class Supervisor:
             stop.request()
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        await self.start()
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
@@ -89,7 +141,15 @@ class Supervisor:
             past = await self._history.past(turn)
             turn = past.before(turn.but(deadline=deadline))
             decision = await self._decide(channel, turn, past)
-            work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
+            work = Work(
+                channel,
+                turn,
+                decision,
+                self._asking,
+                notes=offer_notes(decision),
+                humans=self.humans,
+                planner=self._planner,
+            )
             async with aclosing(self._remembered(work, past)) as events:
                 async for event in events:
                     yield event
@@ -107,6 +167,7 @@ class Supervisor:
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
+        await self.start()
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
         return await self._decide(channel, past.before(turn), past)
@@ -115,6 +176,22 @@ class Supervisor:
 
     async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
         began = time.perf_counter()
+        decision = await self._decided_before(channel, turn, past)
+        decision = decision or await self._routed(channel, turn, past)
+        self.metrics.decided(decision, time.perf_counter() - began)
+        return decision
+
+    async def _decided_before(
+        self, channel: ChannelTable, turn: Turn, past: Past
+    ) -> Decision | None:
+        """The decision that takes no router: people have the conversation, or a model plans."""
+        if held := await self.humans.holding(turn, past.notes):
+            return held_decision(held)
+        if channel.routing.spec.collaboration == "supervised" and not turn.agent:
+            return await self._planner.decision()
+        return None
+
+    async def _routed(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
         active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
@@ -128,5 +205,4 @@ class Supervisor:
         decision = await self._router.decide(request, channel.table)
         if active and active.waiting and not turn.agent:
             decision = replied(decision, active.agent)
-        self.metrics.decided(decision, time.perf_counter() - began)
         return decision
