@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("lmos.cli.chat", "Talk to a channel in the terminal."),
     "ask": ("lmos.cli.ask", "Ask a channel one question."),
     "explain": ("lmos.cli.explain", "Show why a message goes to which agent."),
+    "humans": ("lmos.cli.humans", "List conversations that are with people, release one."),
     "get": ("lmos.cli.get", "List agents, channels or routings."),
     "resolve": ("lmos.cli.resolve", "Resolve channels against agents, offline."),
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),
