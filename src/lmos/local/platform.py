@@ -89,7 +89,7 @@ class Platform:
                 Routings(store, self._table_embedder()) as routings,
             ):
                 supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
-                async with self._serving(self._app(store, supervisor), supervisor):
+                async with supervisor, self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()
                     self._output.line("stopping")

@@ -13,7 +13,7 @@ from lmos.protocols.answering import Outcome, collect
 class Asked:
     """What answers turns and can be asked from Python; it is an agent to other agents, too."""
 
-    name = "lmos"
+    name: str
 
     @property
     def responder(self) -> Responder:

@@ -28,7 +28,7 @@ def routes(humans: Humans) -> list[Route]:
     desk = _Desk(humans)
     return [
         Route(HUMANS, desk.waiting, methods=["GET"]),
-        Route(HUMANS + "/{conversation}/release", desk.release, methods=["POST"]),
+        Route(HUMANS + "/{conversation:path}/release", desk.release, methods=["POST"]),
     ]
 
 

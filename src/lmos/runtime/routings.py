@@ -71,6 +71,11 @@ class ChannelTable:
     table: RoutingTable
     routing: ChannelRouting
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a language model plans over the agents, where there is one."""
+        return self.routing.spec.collaboration == "supervised"
+
     def provider_of(self, capability: str) -> Member | None:
         """The agent that serves the capability, by its name or id."""
         return next((m for m in self.members.values() if m.serves(capability)), None)

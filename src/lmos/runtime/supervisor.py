@@ -13,11 +13,12 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lmos.llm import embedder
+from lmos.llm import ScriptedModel, embedder
 from lmos.model import (
     Answer,
     Collaboration,
     Decision,
+    Description,
     Done,
     FallbackStep,
     InputRequired,
@@ -63,7 +64,7 @@ class Supervisor(Asked):
     are. `router` decides by vectors unless another is given. `state` keeps conversations, in this
     process unless it is given or named: `sqlite`, `redis://...`, `postgresql://...`. `model`, a
     spec or pydantic-ai's, plans in channels that are supervised, within `limits`. `timeout` is in
-    seconds and for turns whose caller sets no deadline.
+    seconds and for turns whose caller sets no deadline. To other agents it is one called `name`.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Supervisor(Asked):
         *,
         collaboration: Collaboration = "routed",
         fallback: Sequence[FallbackStep | str] = (),
-        model: "str | Model" = "auto",
+        model: "str | Model | ScriptedModel" = "auto",
         limits: PlanLimits | None = None,
         timeout: float = TIMEOUT,
         breakers: Breakers | None = None,
+        name: str = "lmos",
     ) -> None:
+        self.name = name
         given = None
         if not isinstance(routings, Routings):
             routings = given = GivenRoutings(routings, collaboration, fallback)
@@ -98,6 +101,15 @@ class Supervisor(Asked):
         self._lines = Lines()
         self._running: set[Stop] = set()
 
+    def describe(self) -> Description:
+        """What the agents that were given can do together, as one agent, once they are started."""
+        members = self._given.find("", "").members.values() if self._given else ()
+        return Description(
+            name=self.name,
+            description=" ".join(m.agent.description for m in members if m.agent.description),
+            capabilities=tuple(c for m in members for c in m.agent.capabilities),
+        )
+
     async def start(self) -> None:
         """Starts the agents that were given, and finds out what they can do; the first turn does
         it otherwise. `AgentUnavailable` when one does not answer.
@@ -110,6 +122,7 @@ class Supervisor(Asked):
         self.cut_off()
         if self._given is not None:
             await self._given.stop()
+        await self._planner.close()
         if self._owned:
             await self._state.close()
 
@@ -176,18 +189,16 @@ class Supervisor(Asked):
 
     async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
         began = time.perf_counter()
-        decision = await self._decided_before(channel, turn, past)
+        decision = await self._settled(channel, turn, past)
         decision = decision or await self._routed(channel, turn, past)
         self.metrics.decided(decision, time.perf_counter() - began)
         return decision
 
-    async def _decided_before(
-        self, channel: ChannelTable, turn: Turn, past: Past
-    ) -> Decision | None:
+    async def _settled(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision | None:
         """The decision that takes no router: people have the conversation, or a model plans."""
         if held := await self.humans.holding(turn, past.notes):
             return held_decision(held)
-        if channel.routing.spec.collaboration == "supervised" and not turn.agent:
+        if channel.supervised and not turn.agent:
             return await self._planner.decision()
         return None
 
@@ -205,4 +216,7 @@ class Supervisor(Asked):
         decision = await self._router.decide(request, channel.table)
         if active and active.waiting and not turn.agent:
             decision = replied(decision, active.agent)
+        if channel.supervised and not turn.agent:
+            alone = f"{decision.reason}; there is no language model to plan"
+            return decision.but(reason=alone)
         return decision

@@ -69,6 +69,9 @@ async def handed(
     reads what was said before.
     """
     visited = [] if visited is None else visited
+    turn = turn.but(
+        agent=None
+    )  # whom the caller insists on is found; to that agent it says nothing
     hops = 0
     while able:
         member, events = await work.asking.ask(able, turn)
@@ -146,7 +149,7 @@ def _told(taker: Member, handover: Handover) -> StatusUpdate:
     return StatusUpdate(
         text=f"handed over to {taker.name}{because}",
         agent=taker.name,
-        capability=handover.capability or taker.serves(handover.to),
+        capability=taker.serves(handover.capability or handover.to),
     )
 
 

@@ -184,7 +184,7 @@ def _take(part: Part, event: TurnEvent, tell: Tell) -> None:
     match event:
         case StatusUpdate():
             text = event.text if event.agent else f"{part.agent}: {event.text}"
-            tell(_status(part, text, event.capability))
+            tell(_status(part, text, event.agent, event.capability))
         case ToolCall() | ToolResult():
             tell(event.but(id=f"{part.place}.{event.id}"))
         case Answer():
@@ -199,9 +199,15 @@ def _take(part: Part, event: TurnEvent, tell: Tell) -> None:
             pass
 
 
-def _status(part: Part, text: str, capability: str | None = None) -> StatusUpdate:
-    offered = capability or part.task.capability or None
-    return StatusUpdate(text=text, agent=part.agent, capability=offered, place=part.place)
+def _status(
+    part: Part, text: str, agent: str | None = None, capability: str | None = None
+) -> StatusUpdate:
+    return StatusUpdate(
+        text=text,
+        agent=agent or part.agent,
+        capability=capability or part.task.capability or None,
+        place=part.place,
+    )
 
 
 def usage_of(parts: Iterable[Part]) -> Usage:

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmos.llm.asking import Models, history_of, usage_of
 from lmos.llm.budget import Budget
-from lmos.llm.models import resolve_model
+from lmos.llm.models import ModelChoice, given, resolve_model
+from lmos.llm.scripted import ScriptedModel
 from lmos.model import (
     Decided,
     Decision,
@@ -86,48 +87,53 @@ class PlanLimits:
 
 
 class Planner:
-    """The model that plans, given as a spec or as pydantic-ai's, and what it may take."""
+    """The model that plans, given as a spec or as pydantic-ai's, and what it may take. `close` it
+    when done.
+    """
 
-    def __init__(self, model: "str | Model" = "auto", limits: PlanLimits | None = None) -> None:
+    def __init__(
+        self, model: "str | Model | ScriptedModel" = "auto", limits: PlanLimits | None = None
+    ) -> None:
         self.limits = limits or PlanLimits()
         self._given = model
-        self._choice: Any = None
+        self._choice: ModelChoice | None = None
+        self._clients = AsyncExitStack()
+        self._choosing = asyncio.Lock()
 
     async def decision(self) -> Decision | None:
         """The decision for a turn that the model plans; None where there is no language model."""
-        name = await self._name()
-        if name is None:
+        async with self._choosing:
+            choice = self._choice or await self._chosen()
+        if choice.model is None:
             return None
         return Decision(
             outcome="multi",
             stage=STAGE,
-            model=name,
+            model=choice.name,
             confidence=1.0,
-            reason=f"{name} plans over the agents of this channel",
+            reason=f"{choice.name} plans over the agents of this channel",
         )
 
     def models(self) -> Models:
         """The model with its budget, once `decision` has found that there is one."""
+        assert self._choice is not None
         budget = Budget(rounds=self.limits.rounds, tokens=self.limits.tokens)
         return Models((self._choice,), budget=budget)
 
-    async def _name(self) -> str | None:
-        if self._choice is None:
-            if isinstance(self._given, str):  # looking for a server of models takes a moment
-                self._choice = await asyncio.to_thread(resolve_model, self._given)
-            else:
-                self._choice = _Given(self._given)
-        return None if self._choice.direct else str(self._choice.name)
+    async def close(self) -> None:
+        """Closes what the model has open to its provider."""
+        clients, self._clients, self._choice = self._clients, AsyncExitStack(), None
+        await clients.aclose()
 
-
-class _Given:
-    """A model that is there already, as a choice."""
-
-    direct = False
-
-    def __init__(self, model: "Model") -> None:
-        self.model = model
-        self.name = model.model_name
+    async def _chosen(self) -> ModelChoice:
+        if isinstance(self._given, str):  # looking for a server of models takes a moment
+            choice = await asyncio.to_thread(resolve_model, self._given)
+        else:
+            choice = given(self._given)
+        if choice.model is not None:
+            await self._clients.enter_async_context(choice.model)
+        self._choice = choice
+        return choice
 
 
 async def supervise(work: Work) -> AsyncGenerator[TurnEvent, None]:
