@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import count
 from typing import Any
 
 import uvicorn
@@ -161,12 +162,21 @@ def routing(tenant: str, *groups: CapabilityGroup) -> ChannelRouting:
     )
 
 
-def turn_of(text: str, conversation: str = "c", tenant: str = "acme", **more: Any) -> Turn:
+_numbers = count()
+
+
+def turn_of(
+    text: str,
+    conversation: str = "c",
+    tenant: str = "acme",
+    turn_id: str | None = None,
+    **more: Any,
+) -> Turn:
     return Turn(
         tenant=tenant,
         channel="web",
         conversation_id=conversation,
-        turn_id="t",
+        turn_id=turn_id or f"t{next(_numbers)}",
         messages=(Message(role="user", content=text),),
         **more,
     )

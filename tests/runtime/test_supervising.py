@@ -149,7 +149,7 @@ async def test_what_agents_say_is_asked_again(platform: Platform) -> None:
     events = await platform.turn(ASK)
     assert len(scripted.requests) == 3
     assert [e.place for e in events if isinstance(e, StatusUpdate)] == [0, 1]
-    assert [turn.turn_id for turn in platform.orders.turns] == ["t.1"]
+    assert platform.orders.turns[0].turn_id.endswith(".1")
 
 
 async def test_text_between_calls_is_told_apart(platform: Platform) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
 from lmos.router import DEFAULT, open_router
-from lmos.runtime import Routings, Supervisor
+from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
@@ -88,7 +89,13 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder()) as routings,
             ):
-                supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
+                supervisor = Supervisor(
+                    routings,
+                    open_router(DEFAULT, llm.embedder()),
+                    state,
+                    settings=Settings.read(os.environ),
+                    shared=False,
+                )
                 async with supervisor, self._serving(self._app(store, supervisor), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from lmos.model import STABLE, Turn
 from lmos.model.errors import AgentFailed, AgentUnavailable, LmosError, Overloaded
-from lmos.protocols import http
+from lmos.protocols import http, limits
+from lmos.protocols.answering import remaining
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,6 +31,16 @@ LINGER = 0.2
 EVENT_STREAM = "text/event-stream"
 #: Bytes from which aiohttp wants a body as a file.
 _LARGE = 1024 * 1024
+
+
+def turn_headers(turn: Turn) -> dict[str, str]:
+    """What is told beside every turn: its trace, its subset, and how many seconds are left."""
+    headers = dict(turn.trace)
+    if turn.subset != STABLE:
+        headers["x-subset"] = turn.subset
+    if turn.deadline is not None:
+        headers[limits.TIMEOUT] = f"{max(remaining(turn.deadline), 0.001):.3f}"
+    return headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """The part of a table that may matter to a vector, in the table's order: whole capabilities.
+
+    `rows` int[n] are the table's rows that are in it and `similarities` float32[n] theirs to the
+    vector; `capabilities` int[c] and `agents` int[a] are their numbers in the table. `numbers`,
+    `starts` and `firsts` are as those of a table, but count places in these arrays: `numbers[i]` is
+    the place in `capabilities` of row i, `starts[j]` the place in `rows` where capability j begins,
+    `firsts[k]` the place in `capabilities` where agent k begins. An agent of the table may have
+    only some of its capabilities here, or none.
+    """
+
+    rows: "NDArray[np.int64]"
+    similarities: "NDArray[np.float32]"
+    numbers: "NDArray[np.int64]"
+    capabilities: "NDArray[np.int64]"
+    starts: "NDArray[np.int64]"
+    agents: "NDArray[np.int64]"
+    firsts: "NDArray[np.int64]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RoutingTable:
     """Agents with their texts as vectors.
 
@@ -74,6 +95,20 @@ class RoutingTable:
             spelling=Spelling(row.text for row in rows),
             embedder=embedder.name,
             version=_digest(agents, embedder.name),
+        )
+
+    def near(self, vector: "NDArray[np.float32]") -> Near:
+        """What of the table may matter to a text with that vector, with the similarities."""
+        import numpy as np
+
+        return Near(
+            rows=np.arange(len(self.rows)),
+            similarities=self.vectors @ vector,
+            numbers=self.numbers,
+            capabilities=np.arange(len(self.starts)),
+            starts=self.starts,
+            agents=np.arange(len(self.agents)),
+            firsts=self.firsts,
         )
 
     @property

@@ -7,20 +7,24 @@ protocol serves it; `app.routes` does so over HTTP.
 """
 
 from lmos.protocols.connecting import connect
+from lmos.runtime.admission import Capacity
 from lmos.runtime.breakers import Breakers, Limits
 from lmos.runtime.collaboration.supervising import PlanLimits
 from lmos.runtime.humans import Humans
 from lmos.runtime.routings import ChannelTable, Member, Routings
+from lmos.runtime.settings import Settings
 from lmos.runtime.supervisor import Supervisor
 
 __all__ = [
     "Breakers",
+    "Capacity",
     "ChannelTable",
     "Humans",
     "Limits",
     "Member",
     "PlanLimits",
     "Routings",
+    "Settings",
     "Supervisor",
     "connect",
 ]

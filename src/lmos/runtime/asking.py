@@ -25,6 +25,7 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.runtime import tracing
 from lmos.runtime.breakers import Admission, Breakers
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.routings import Member
@@ -98,12 +99,16 @@ class Asking:
         self, member: Member, turn: Turn, admission: Admission
     ) -> AsyncGenerator[TurnEvent, None]:
         began = time.monotonic()
-        with self._metrics.asking(member.name) as asking:
-            async with aclosing(self._responder(member)(turn)) as events:
+        with (
+            self._metrics.asking(member.name) as asking,
+            tracing.asking(turn, member.name, member.agent.version) as around,
+        ):
+            async with aclosing(self._responder(member)(around.turn)) as events:
                 async for event in events:
                     if isinstance(event, Failed):
                         asking.failed = True
                         event = _named(event, member.name)
+                        around.failed(event.error)
                     _judge(admission, event, turn, time.monotonic() - began)
                     if not isinstance(event, Started | Decided):
                         yield event

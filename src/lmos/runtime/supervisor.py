@@ -22,8 +22,8 @@ from lmos.model import (
     Done,
     FallbackStep,
     InputRequired,
-    Message,
     State,
+    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -31,6 +31,8 @@ from lmos.model import (
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import DEFAULT, Router, RoutingRequest, open_router
+from lmos.runtime import tracing
+from lmos.runtime.admission import Admission, admitted
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
 from lmos.runtime.asked import Asked
 from lmos.runtime.asking import Asking, Connect
@@ -43,14 +45,13 @@ from lmos.runtime.given import Given, GivenRoutings
 from lmos.runtime.humans import Humans
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
+from lmos.runtime.repeats import noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
-from lmos.state import History, Past, key_of, open_state
+from lmos.runtime.settings import Settings
+from lmos.state import History, MemoryState, Past, open_state
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
-
-#: Seconds that a turn may take when its caller sets no deadline.
-TIMEOUT = 60.0
 
 
 class Supervisor(Asked):
@@ -63,8 +64,11 @@ class Supervisor(Asked):
     or as resources, serve every channel; `collaboration` and `fallback` are then what a Channel's
     are. `router` decides by vectors unless another is given. `state` keeps conversations, in this
     process unless it is given or named: `sqlite`, `redis://...`, `postgresql://...`. `model`, a
-    spec or pydantic-ai's, plans in channels that are supervised, within `limits`. `timeout` is in
-    seconds and for turns whose caller sets no deadline. To other agents it is one called `name`.
+    spec or pydantic-ai's, plans in channels that are supervised, within `limits`. To other agents
+    it is one called `name`.
+
+    `settings` says how much it takes on and when it spares an agent. `shared` tells whether other
+    processes answer turns of the same conversations, which every state but one in memory allows.
     """
 
     def __init__(
@@ -78,8 +82,9 @@ class Supervisor(Asked):
         fallback: Sequence[FallbackStep | str] = (),
         model: "str | Model | ScriptedModel" = "auto",
         limits: PlanLimits | None = None,
-        timeout: float = TIMEOUT,
+        settings: Settings | None = None,
         breakers: Breakers | None = None,
+        shared: bool | None = None,
         name: str = "lmos",
     ) -> None:
         self.name = name
@@ -88,18 +93,25 @@ class Supervisor(Asked):
             routings = given = GivenRoutings(routings, collaboration, fallback)
             connect = given.connecting(connect)
         self.routings = routings
+        settings = settings or Settings()
+        self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._given = given
         self._router = router or open_router(DEFAULT, embedder())
+        if breakers is None:
+            breakers = Breakers(settings.limits)
         self._asking = Asking(connect, self.metrics, breakers)
-        self._timeout = timeout
+        self._timeout = settings.timeout
         self._owned = isinstance(state, str)
-        self._state = open_state(state) if isinstance(state, str) else state
-        self._history = History(self._state)
-        self.humans = Humans(self._state, self._history)
+        self._state = state = open_state(state) if isinstance(state, str) else state
+        self._history = History(state)
+        self.humans = Humans(state, self._history)
         self._planner = Planner(model, limits)
-        self._lines = Lines()
+        shared = not isinstance(state, MemoryState) if shared is None else shared
+        self._lines = Lines(state if shared else None)
+        self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
+        self._traced = tracing.traced(self._respond)
 
     def describe(self) -> Description:
         """What the agents that were given can do together, as one agent, once they are started."""
@@ -131,7 +143,7 @@ class Supervisor(Asked):
         stop = Stop()
         self._running.add(stop)
         try:
-            async with aclosing(self._respond(turn)) as events:
+            async with aclosing(self._traced(turn)) as events:
                 while (event := await stop.next(events, None)) is not None:
                     yield event
             if stop.requested:
@@ -146,37 +158,55 @@ class Supervisor(Asked):
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         await self.start()
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        self.routings.find(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
-        deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
-        async with self._lines.turn(key_of("turns", turn), deadline):
-            past = await self._history.past(turn)
-            turn = past.before(turn.but(deadline=deadline))
-            decision = await self._decide(channel, turn, past)
-            work = Work(
-                channel,
-                turn,
-                decision,
-                self._asking,
-                notes=offer_notes(decision),
-                humans=self.humans,
-                planner=self._planner,
-            )
-            async with aclosing(self._remembered(work, past)) as events:
+        if turn.deadline is None:
+            turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
+        with self.metrics.turn(f"{turn.tenant}/{turn.channel}") as timing:
+            async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
+                    timing.saw(event)
                     yield event
 
-    async def _remembered(self, work: Work, past: Past) -> AsyncGenerator[TurnEvent, None]:
+    async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        assert turn.deadline is not None
+        async with self._lines.turn(turn, turn.deadline):
+            past = await self._history.past(turn)
+            for event in (again := repeated(past.notes, turn)) or ():
+                yield event
+            if again is None:
+                async with aclosing(self._answered(turn, past)) as events:
+                    async for event in events:
+                        yield event
+
+    async def _answered(self, turn: Turn, past: Past) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
-        said: list[Message] = []
+        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        turn = past.before(turn)
+        decision = await self._decide(channel, turn, past)
+        work = Work(
+            channel,
+            turn,
+            decision,
+            self._asking,
+            notes=offer_notes(decision),
+            humans=self.humans,
+            planner=self._planner,
+        )
+        told: list[TurnEvent] = []
         async with aclosing(answer(work)) as events:
             async for event in events:
-                if isinstance(event, Answer | InputRequired):
-                    said.append(event.message)
+                if not isinstance(event, TextDelta):  # an answer has them all
+                    told.append(event)
                 if isinstance(event, Done | InputRequired):
-                    await self._history.remember(work.turn, said, past=past, notes=work.notes)
+                    await self._remember(work, told, past)
                 yield event
+
+    async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
+        said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
+        notes = {**work.notes, **noted(past.notes, work.turn, told)}
+        await self._history.remember(work.turn, said, past=past, notes=notes)
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
@@ -189,8 +219,12 @@ class Supervisor(Asked):
 
     async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
         began = time.perf_counter()
-        decision = await self._settled(channel, turn, past)
-        decision = decision or await self._routed(channel, turn, past)
+        with tracing.deciding(turn) as around:
+            decision = await self._settled(channel, turn, past)
+            if decision is None:
+                with around.current():
+                    decision = await self._routed(channel, turn, past)
+            tracing.decided(around, decision)
         self.metrics.decided(decision, time.perf_counter() - began)
         return decision
 

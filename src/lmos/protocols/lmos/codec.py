@@ -1,6 +1,7 @@
 """`Conversation` to `Turn` and back, and a turn's outcome and events as the REST API shows them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -51,6 +52,7 @@ def turn_of(
     turn_id: str,
     subset: str = STABLE,
     trace: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
 ) -> Turn:
     """The turn that the conversation's last message begins."""
     given, user = conversation.input_context, conversation.user_context
@@ -66,6 +68,7 @@ def turn_of(
         anonymization_entities=given.anonymization_entities,
         agent=given.explicit_agent or None,
         trace=trace or {},
+        deadline=deadline,
     )
 
 

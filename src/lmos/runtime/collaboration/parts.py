@@ -28,6 +28,7 @@ from lmos.model import (
     errors,
 )
 from lmos.protocols.answering import Texts, remaining
+from lmos.runtime import tracing
 from lmos.runtime.collaboration.falling import Unanswered, answering
 from lmos.runtime.collaboration.handing import Work, before
 
@@ -130,9 +131,10 @@ async def _in_time(work: Work, part: Part, tell: Tell) -> None:
             )
     seconds = _seconds(work.turn, part)
     until = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+    turn = turn_of(work.turn, part).but(deadline=until)
     try:
         async with asyncio.timeout(None if seconds is None else seconds + GRACE) as time:
-            await _ask(work, part, turn_of(work.turn, part).but(deadline=until), tell)
+            await _watched(work, part, turn, tell)
     except TimeoutError:
         if not time.expired():
             raise
@@ -147,6 +149,13 @@ def _seconds(turn: Turn, part: Part) -> float | None:
         return None
     left = remaining(turn.deadline)
     return max(0.0, left - min(RESERVE, left * SHARE)) / (1 + part.then)
+
+
+async def _watched(work: Work, part: Part, turn: Turn, tell: Tell) -> None:
+    with tracing.part(turn, part.place, part.agent, part.task.capability) as around:
+        await _ask(work, part, around.turn, tell)
+        if part.failure:
+            around.failed(part.failure.error)
 
 
 async def _ask(work: Work, part: Part, turn: Turn, tell: Tell) -> None:

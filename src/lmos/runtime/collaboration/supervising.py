@@ -34,6 +34,7 @@ from lmos.model import (
     errors,
 )
 from lmos.protocols.answering import SEPARATOR, remaining
+from lmos.runtime import tracing
 from lmos.runtime.collaboration import parts as asking
 from lmos.runtime.collaboration.falling import human_of
 from lmos.runtime.collaboration.handing import Work
@@ -233,16 +234,19 @@ class _Plan:
         """One response of the model, its text told as it comes."""
         between = SEPARATOR if self.said else ""
         response: ModelResponse | None = None
-        async with aclosing(self._models.stream(history, parameters, self._spent)) as pieces:
-            async for piece in pieces:
-                if not isinstance(piece, str):
-                    response = piece
-                    continue
-                self.said += between + piece
-                tell(TextDelta(text=between + piece))
-                between = ""
-        assert response is not None
-        self._spent = self._spent.plus(usage_of(response, self._models.budget))
+        with tracing.planning(self._work.turn, self._work.decision.model) as around:
+            async with aclosing(self._models.stream(history, parameters, self._spent)) as pieces:
+                async for piece in pieces:
+                    if not isinstance(piece, str):
+                        response = piece
+                        continue
+                    self.said += between + piece
+                    tell(TextDelta(text=between + piece))
+                    between = ""
+            assert response is not None
+            used = usage_of(response, self._models.budget)
+            tracing.planned(around, used)
+        self._spent = self._spent.plus(used)
         return response
 
     # --- agents -----------------------------------------------------------------------------------
