@@ -178,6 +178,19 @@ async def test_the_hops_of_a_turn_are_limited() -> None:
         assert (await supervisor.run("hello", agent="agent-0")).text == f"{chain[-2].name}: hello"
 
 
+async def test_what_two_can_do_the_second_does_where_the_first_cannot() -> None:
+    class Second(Orders):
+        def describe(self) -> Description:
+            return super().describe().but(name="second")
+
+    first, second = Orders(), Second()
+    second.name = "second"
+    async with Supervisor([first, second]) as supervisor:
+        assert (await supervisor.run("where is my order")).text == "orders: where is my order"
+        first.plays(Failed.of(errors.AgentUnavailable("gone")))
+        assert (await supervisor.run("where is my order")).text == "second: where is my order"
+
+
 async def test_leaving_ends_the_agent() -> None:
     orders = Orders()
     orders.slowly(3600)

@@ -10,7 +10,17 @@ from runtime_parts import Platform, answer, served
 from starlette.applications import Starlette
 
 from lmos.cli import lmos
-from lmos.model import Answer, Decided, Done, Failed, Started, StatusUpdate, TextDelta, errors
+from lmos.model import (
+    Answer,
+    Decided,
+    Done,
+    Failed,
+    Handover,
+    Started,
+    StatusUpdate,
+    TextDelta,
+    errors,
+)
 from lmos.protocols import http
 from lmos.runtime import app
 
@@ -71,6 +81,24 @@ async def test_people_take_over_at_once_where_they_are_the_only_step(platform: P
     assert events[0] == Started(agent="lmos")
     (held,) = await platform.supervisor.humans.waiting("acme", "web")
     assert (held.conversation_id, held.queue) == ("c", "human")
+
+
+@pytest.mark.parametrize("to", ["human", "service-desk"])
+async def test_an_agent_leaves_the_conversation_to_people(desk: Platform, to: str) -> None:
+    desk.billing.plays(Handover(to=to, reason="the customer is angry"))
+    for agent in (None, "billing"):
+        conversation = f"{to} {agent}"
+        events = await desk.turn(BILL, conversation=conversation, agent=agent)
+        assert answer(events) == "Ann will write."
+        assert isinstance(events[-1], Done)
+    waiting = await desk.supervisor.humans.waiting("acme", "web")
+    assert [held.reason for held in waiting] == ["the customer is angry"] * 2
+    assert not desk.orders.turns
+
+
+async def test_where_there_are_no_people_they_are_strangers(platform: Platform) -> None:
+    platform.billing.plays(Handover(to="human"))
+    assert isinstance((await platform.turn(BILL))[-1], Failed)
 
 
 async def test_who_waits_is_the_channels_own_business(desk: Platform) -> None:

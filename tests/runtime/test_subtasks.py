@@ -351,7 +351,7 @@ async def test_a_part_may_be_handed_over(platform: Platform) -> None:
 async def test_a_part_has_its_share_of_the_time(platform: Platform) -> None:
     never = asyncio.Event()
     platform.billing.play = meeting(platform.billing, asyncio.Event(), never)
-    deadline = datetime.now(UTC) + timedelta(seconds=1.5)
+    deadline = datetime.now(UTC) + timedelta(seconds=3)
     events = await split(platform, BILL, PARCEL).turn("both", deadline=deadline)
     assert datetime.now(UTC) < deadline
     assert "billing could not answer 'how much do I owe': " in answer(events)
@@ -388,6 +388,34 @@ async def test_people_take_over_where_no_part_was_answered(platform: Platform) -
     assert answer(events).endswith("A person will take over and answer you here.")
     assert deltas(events) == answer(events)
     assert await both.supervisor.humans.waiting("acme", "web")
+
+
+async def test_a_part_that_is_left_to_people_is_told_beside_the_others(platform: Platform) -> None:
+    await platform.arrange(fallback=["human"])
+    platform.billing.plays(Handover(to="human", reason="a complaint"))
+    both = split(platform, BILL, PARCEL)
+    events = await both.turn("my bill and my parcel")
+    told = answer(events).split("\n\n")
+    assert told[0] == "billing could not answer 'how much do I owe': it is left to a human"
+    assert told[1] == "orders: orders: where is my order"
+    assert told[2].endswith("A person will take over and answer you here.")
+    assert deltas(events) == answer(events)
+    (held,) = await both.supervisor.humans.waiting("acme", "web")
+    assert held.reason == "a complaint"
+    assert "A person has taken over" in answer(await both.turn("hello?"))
+
+
+async def test_an_endless_answer_is_cut(platform: Platform) -> None:
+    async def play(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        while True:
+            yield TextDelta(text="x" * 100_000)
+            await asyncio.sleep(0)
+
+    platform.billing.play = play
+    async with asyncio.timeout(20):
+        events = await split(platform, BILL, PARCEL).turn("my bill and my parcel")
+    assert "its answer is longer than 1000000 characters" in answer(events)
+    assert "orders: orders: where is my order" in answer(events)
 
 
 # --- agents that hear only the new message --------------------------------------------------------

@@ -215,6 +215,17 @@ async def test_tools_of_the_agents_are_told_as_theirs(platform: Platform) -> Non
     assert done.usage.model == "scripted"
 
 
+async def test_what_is_left_to_people_is_told_to_the_model_and_done(platform: Platform) -> None:
+    scripted = await supervised(platform, BOTH, "It comes tomorrow.")
+    await platform.arrange(fallback=["human"])
+    platform.billing.plays(Handover(to="human", reason="a complaint"))
+    events = await platform.turn(ASK)
+    scripted.last.assert_result("billing", "billing leaves this to a person")
+    assert answer(events).startswith("It comes tomorrow.\n\n")
+    assert text(events) == answer(events)
+    assert await platform.supervisor.humans.waiting("acme", "web")
+
+
 # --- limits ---------------------------------------------------------------------------------------
 
 
@@ -246,7 +257,7 @@ async def test_so_many_tokens_and_no_more(platform: Platform) -> None:
 
 async def test_the_deadline_holds_with_a_slow_model(platform: Platform) -> None:
     await supervised(platform, BOTH[0], Say("late", delay=3600))
-    deadline = datetime.now(UTC) + timedelta(seconds=1)
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
     events = await platform.turn(ASK, deadline=deadline)
     assert datetime.now(UTC) < deadline
     assert answer(events) == "billing: billing: how much is owed"
@@ -255,7 +266,7 @@ async def test_the_deadline_holds_with_a_slow_model(platform: Platform) -> None:
 async def test_the_deadline_holds_with_a_slow_agent(platform: Platform) -> None:
     platform.billing.slowly(3600)
     scripted = await supervised(platform, BOTH, "Only the parcel.")
-    deadline = datetime.now(UTC) + timedelta(seconds=1)
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
     events = await platform.turn(ASK, deadline=deadline)
     assert datetime.now(UTC) < deadline
     assert answer(events) == "Only the parcel."

@@ -5,7 +5,7 @@ that a platform does with agents is done with these. Routings that are given ser
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -155,21 +155,17 @@ class GivenRoutings(Routings):
         return _agent(described, AgentAddress(url=agent.name, protocol=HERE))
 
     def _routing(self, agents: Sequence[Agent]) -> ChannelRouting:
-        """The routing by which all of the agents serve every channel."""
-        groups = tuple(
-            CapabilityGroup(
-                name=agent.name,
-                description=agent.spec.description,
-                capabilities=tuple(
-                    RoutedCapability(id=c.id, name=c.name, provided_version=c.version)
-                    for c in agent.spec.provided_capabilities
-                ),
-            )
-            for agent in agents
-        )
+        """The routing by which all of the agents serve every channel. What several can do the first
+        one does, and the others where it cannot.
+        """
+        taken: set[str] = set()
+        groups: list[CapabilityGroup] = []
+        for agent in agents:
+            groups.append(_group(agent, taken))
+            taken.update(c.name for c in agent.spec.provided_capabilities)
         return ChannelRouting(
             metadata=ObjectMeta(name=OWNER, labels={"subset": STABLE}),
-            spec=self._how.but(capability_groups=groups),
+            spec=self._how.but(capability_groups=tuple(groups)),
         )
 
 
@@ -178,6 +174,18 @@ def _step(step: FallbackStep | str) -> FallbackStep:
     if isinstance(step, FallbackStep):
         return step
     return FallbackStep.model_validate("human" if step == "human" else {"agent": step})
+
+
+def _group(agent: Agent, taken: Set[str]) -> CapabilityGroup:
+    return CapabilityGroup(
+        name=agent.name,
+        description=agent.spec.description,
+        capabilities=tuple(
+            RoutedCapability(id=c.id, name=c.name, provided_version=c.version)
+            for c in agent.spec.provided_capabilities
+            if c.name not in taken
+        ),
+    )
 
 
 def _agent(described: Description, address: AgentAddress) -> Agent:

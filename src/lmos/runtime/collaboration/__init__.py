@@ -14,6 +14,7 @@ from lmos.model import (
     Decided,
     Decision,
     Done,
+    Handover,
     InputRequired,
     Message,
     Started,
@@ -21,8 +22,8 @@ from lmos.model import (
     TurnEvent,
 )
 from lmos.runtime.affinity import Active, offered
-from lmos.runtime.collaboration.falling import Unanswered, answering, human_of
-from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.collaboration.falling import Unanswered, answering
+from lmos.runtime.collaboration.handing import Work, human_of
 from lmos.runtime.collaboration.people import STAGE as HUMAN
 from lmos.runtime.collaboration.people import to_human, with_human
 from lmos.runtime.collaboration.subtasks import answer_all
@@ -73,9 +74,8 @@ async def _single(work: Work) -> AsyncGenerator[TurnEvent, None]:
                 first = member
                 yield _started(member)
                 yield Decided(decision=decision)
-            if member is None or isinstance(event, Unanswered):
-                assert isinstance(event, Unanswered)
-                async for last in _unanswered(work, event):
+            if member is None or isinstance(event, Unanswered | Handover):
+                async for last in _ended(work, event):
                     yield last
                 return
             match event:
@@ -96,12 +96,13 @@ def _started(member: Member | None) -> Started:
     return Started(agent=member.name, version=member.agent.version)
 
 
-async def _unanswered(work: Work, found: Unanswered) -> AsyncGenerator[TurnEvent, None]:
-    """The end where the fallback's agents could not answer either."""
+async def _ended(work: Work, end: TurnEvent | Unanswered) -> AsyncGenerator[TurnEvent, None]:
+    """The end where the agents leave the turn to people, or where nobody of them could answer."""
+    assert isinstance(end, Unanswered | Handover)
     if (human := human_of(work)) is not None:
-        events = to_human(work, human, found.reason)
-    elif work.decision.agent or found.refused:
-        events = found.told()
+        events = to_human(work, human, end.reason)
+    elif isinstance(end, Unanswered) and (end.refused or work.decision.agent):
+        events = end.told()
     else:
         events = _declined(work)
     async for event in events:

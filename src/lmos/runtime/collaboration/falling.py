@@ -58,25 +58,23 @@ class Unanswered:
 Told = tuple[Member | None, TurnEvent | Unanswered]
 
 
-def human_of(work: Work) -> FallbackStep | None:
-    """The people that the channel falls back on, where it does and the caller names no agent."""
-    steps = _steps(work)
-    return steps[-1] if steps and steps[-1].human and work.humans is not None else None
-
-
-async def answering(
+def answering(
     work: Work, agent: str, capability: str, turn: Turn, reason: str = ""
 ) -> AsyncGenerator[Told, None]:
     """The events of the agent, of those it hands over to, or of the first of the fallback who can
     answer; each with who sent it. `Unanswered` is the last where the fallback is at its end. An
-    agent that is empty is nobody, for a `reason`.
+    agent that is empty is nobody, for a `reason`. `AgentNotFound` for an agent of no member, where
+    there is no fallback.
     """
-    steps = _steps(work)
-    if not steps:
-        async with aclosing(handed(work, able(work, agent, capability), turn)) as asked:
-            async for member, event in asked:
-                yield member, event
-        return
+    if not _steps(work):
+        return handed(work, able(work, agent, capability), turn)
+    return _down(work, agent, capability, turn, reason)
+
+
+async def _down(
+    work: Work, agent: str, capability: str, turn: Turn, reason: str
+) -> AsyncGenerator[Told, None]:
+    """Down the fallback, until somebody answers."""
     visited: list[Member] = []
     last = Unanswered(reason)
     for number, members in enumerate(_tries(work, agent, capability, visited)):

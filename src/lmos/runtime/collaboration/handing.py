@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lmos.model import (
+    HUMAN,
     Answer,
     Decision,
     Failed,
+    FallbackStep,
     Handover,
     Message,
     StatusUpdate,
@@ -66,27 +68,33 @@ async def handed(
 ) -> AsyncGenerator[tuple[Member, TurnEvent], None]:
     """The events of the first of the agents that answers the turn and of those it hands over to,
     each with who sent it. Who was asked is added to `visited` and not asked again. Who takes over
-    reads what was said before.
+    reads what was said before. A handover to the people of the channel is the last event.
     """
     visited = [] if visited is None else visited
-    turn = turn.but(
-        agent=None
-    )  # whom the caller insists on is found; to that agent it says nothing
+    if turn.agent:  # the caller's wish is met; to the agent the name says nothing
+        turn = turn.but(agent=None)
     hops = 0
     while able:
         member, events = await work.asking.ask(able, turn)
         visited.append(member)
         handover = None
         said: list[Message] = []
-        async with aclosing(_failing_well(member, events)) as asked:
-            async for event in asked:
-                if isinstance(event, Handover):
-                    handover = event
-                    continue
-                if isinstance(event, Answer):
-                    said.append(event.message)
-                yield member, event
+        async with aclosing(events):
+            try:
+                async for event in events:
+                    if isinstance(event, Handover):
+                        handover = event
+                        continue
+                    if isinstance(event, Answer):
+                        said.append(event.message)
+                    yield member, event
+            except Exception as error:
+                yield member, _raised(member, error)
+                return
         if handover is None:
+            return
+        if human_of(work, handover.to) is not None:
+            yield member, handover
             return
         try:
             hops += 1
@@ -98,19 +106,21 @@ async def handed(
         turn = _onward(turn, handover, said)
 
 
-async def _failing_well(
-    member: Member, events: AsyncGenerator[TurnEvent, None]
-) -> AsyncGenerator[TurnEvent, None]:
-    """The events of an agent; what it raises instead of telling is told."""
-    try:
-        async with aclosing(events):
-            async for event in events:
-                yield event
-    except errors.LmosError as error:
-        yield Failed.of(error)
-    except Exception as error:
-        log.exception("agent %s raised an error", member.name)
-        yield Failed.of(error)
+def human_of(work: Work, name: str = HUMAN) -> FallbackStep | None:
+    """The people at the end of the channel's fallback, where it has some and they can be meant by
+    the name: `human`, or that of their queue.
+    """
+    steps = work.channel.routing.spec.fallback
+    if not steps or work.humans is None or name not in (HUMAN, steps[-1].human):
+        return None
+    return steps[-1] if steps[-1].human else None
+
+
+def _raised(member: Member, error: Exception) -> Failed:
+    """What an agent raised instead of telling it."""
+    if not isinstance(error, errors.LmosError):
+        log.error("agent %s raised an error", member.name, exc_info=error)
+    return Failed.of(error)
 
 
 def _takers(

@@ -15,6 +15,7 @@ from lmos.model import (
     Answer,
     Done,
     Failed,
+    Handover,
     InputRequired,
     Message,
     Started,
@@ -38,6 +39,8 @@ log = logging.getLogger("lmos.runtime")
 PARALLEL = 4
 #: Seconds of a turn that are left to tell what came of its parts, and the share where it is short.
 RESERVE, SHARE = 1.0, 0.1
+#: Characters of a part's text, which is kept until it is shown.
+SIZE = 1_000_000
 #: Seconds after its deadline at which an agent is not waited for any longer.
 GRACE = 0.1
 
@@ -49,7 +52,7 @@ Tell = Callable[[TurnEvent], None]
 class Part:
     """One agent's part and what came of it. `waits` are the parts that end before it begins,
     `needs` those whose answers it reads; `then` is how many come after it, one after the other.
-    `pieces` has its text as it comes, and None at its end.
+    `pieces` has its text as it comes, and None at its end. `left` says that it is for people.
     """
 
     place: int
@@ -60,6 +63,7 @@ class Part:
     then: int = 0
     answers: list[Answer] = field(default_factory=list)
     question: InputRequired | None = None
+    left: Handover | None = None
     failure: Failed | None = None
     usage: Usage = field(default_factory=Usage)
     said: str = ""
@@ -187,9 +191,15 @@ def turn_of(turn: Turn, part: Part) -> Turn:
 
 def _take(part: Part, event: TurnEvent, tell: Tell) -> None:
     """Keeps what belongs to the answer and tells the rest at once."""
+    if isinstance(event, Handover):
+        part.left = event
+        part.failure = Failed.of(errors.AgentFailed("it is left to a human"))
+        return
     if piece := part.texts.of(event):
         part.said += piece
         part.pieces.put_nowait(piece)
+        if len(part.said) > SIZE:
+            raise errors.AgentFailed(f"its answer is longer than {SIZE} characters")
     match event:
         case StatusUpdate():
             text = event.text if event.agent else f"{part.agent}: {event.text}"

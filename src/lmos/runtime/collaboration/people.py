@@ -1,6 +1,6 @@
 """A turn that people answer: the conversation is handed to them, and stays with them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from lmos.model import (
     Answer,
@@ -14,7 +14,9 @@ from lmos.model import (
     TextDelta,
     TurnEvent,
 )
-from lmos.runtime.collaboration.handing import Work
+from lmos.protocols.answering import SEPARATOR
+from lmos.runtime.collaboration.handing import Work, human_of
+from lmos.runtime.collaboration.parts import Part
 from lmos.runtime.humans import Held
 
 #: The stage of the decision for a conversation that is with people.
@@ -35,13 +37,30 @@ def held_decision(held: Held) -> Decision:
 
 async def to_human(work: Work, step: FallbackStep, reason: str) -> AsyncGenerator[TurnEvent, None]:
     """Hands the conversation to people, and tells the user. Follows `Started`."""
+    yield await _handed(work, step, reason)
+    async for event in _said(work, step.message or _TAKEN, step.human):
+        yield event
+
+
+async def with_the_rest(
+    work: Work, parts: Sequence[Part], said: str
+) -> AsyncGenerator[TurnEvent, None]:
+    """Hands the conversation to people where an agent left its part to them, and tells the user
+    beside what the others `said`.
+    """
+    human, left = human_of(work), next((part for part in parts if part.left is not None), None)
+    if human is None or left is None or left.left is None:
+        return
+    yield await _handed(work, human, left.left.reason)
+    yield TextDelta(text=(SEPARATOR if said else "") + (human.message or _TAKEN))
+
+
+async def _handed(work: Work, step: FallbackStep, reason: str) -> StatusUpdate:
     assert work.humans is not None
     await work.humans.hand(work.turn, step.human, reason)
     work.notes["human"] = step.human
     because = f": {reason}" if reason else ""
-    yield StatusUpdate(text=f"handed over to a human ({step.human}){because}")
-    async for event in _said(work, step.message or _TAKEN, step.human):
-        yield event
+    return StatusUpdate(text=f"handed over to a human ({step.human}){because}")
 
 
 async def with_human(work: Work) -> AsyncGenerator[TurnEvent, None]:

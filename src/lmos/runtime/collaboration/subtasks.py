@@ -16,11 +16,10 @@ from lmos.model import Decided, Done, Started, SubTask, TextDelta, TurnEvent
 from lmos.protocols.answering import SEPARATOR
 from lmos.runtime.affinity import Active
 from lmos.runtime.collaboration import parts as asking
-from lmos.runtime.collaboration.falling import human_of
-from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.collaboration.handing import Work, human_of
 from lmos.runtime.collaboration.merging import failed, merged
 from lmos.runtime.collaboration.parts import PARALLEL, Part, Tell, told_by, usage_of
-from lmos.runtime.collaboration.people import to_human
+from lmos.runtime.collaboration.people import to_human, with_the_rest
 
 
 async def answer_all(work: Work) -> AsyncGenerator[TurnEvent, None]:
@@ -42,6 +41,10 @@ async def answer_all(work: Work) -> AsyncGenerator[TurnEvent, None]:
             yield event
         return
     work.notes |= _active(parts).notes()
+    async for event in with_the_rest(work, parts, "".join(said)):
+        if isinstance(event, TextDelta):
+            said.append(event.text)
+        yield event
     yield merged(work.turn, parts, "".join(said), "multi")
     yield Done(usage=usage_of(parts))
 

@@ -36,11 +36,10 @@ from lmos.model import (
 from lmos.protocols.answering import SEPARATOR, remaining
 from lmos.runtime import tracing
 from lmos.runtime.collaboration import parts as asking
-from lmos.runtime.collaboration.falling import human_of
-from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.collaboration.handing import Work, human_of
 from lmos.runtime.collaboration.merging import merged
 from lmos.runtime.collaboration.parts import PARALLEL, RESERVE, SHARE, Part, Tell, told_by
-from lmos.runtime.collaboration.people import to_human
+from lmos.runtime.collaboration.people import to_human, with_the_rest
 from lmos.runtime.routings import ChannelTable, Member
 
 if TYPE_CHECKING:
@@ -151,6 +150,10 @@ async def supervise(work: Work) -> AsyncGenerator[TurnEvent, None]:
         async for event in _ended(work, plan, plan.failure):
             yield event
         return
+    async for event in with_the_rest(work, plan.parts, plan.said):
+        if isinstance(event, TextDelta):
+            plan.said += event.text
+        yield event
     yield merged(work.turn, plan.parts, plan.said, STAGE)
     yield Done(usage=plan.usage)
 
@@ -290,6 +293,8 @@ class _Plan:
 
 def _result(part: Part) -> str:
     """What the model reads of a part."""
+    if part.left:
+        return f"{part.agent} leaves this to a person, who takes over after your answer"
     if part.failure:
         return f"error: {part.why}"
     said = part.said if len(part.said) <= ANSWER else part.said[:ANSWER] + " ..."
