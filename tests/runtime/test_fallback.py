@@ -2,7 +2,8 @@
 
 import pytest
 from pydantic import ValidationError
-from runtime_parts import Platform, answer
+from runtime_parts import BILL as BILL_CAPABILITY
+from runtime_parts import Platform, agent_of, answer
 
 from lmos.model import (
     Answer,
@@ -68,6 +69,13 @@ async def test_an_agent_that_fails_is_stood_in_for(falling: Platform) -> None:
     assert any("the ledger is locked" in status for status in statuses(events))
     (said,) = (event for event in events if isinstance(event, Answer))
     assert said.context["agent"] == "orders"
+
+
+async def test_an_agent_that_is_not_there_is_stood_in_for(falling: Platform) -> None:
+    await falling.change(agent_of("billing", "http://127.0.0.1:9", BILL_CAPABILITY))
+    events = await falling.turn(BILL)
+    assert answer(events) == text(events) == f"orders: {BILL}"
+    assert any("cannot be reached" in status for status in statuses(events))
 
 
 async def test_an_agent_that_breaks_in_the_middle_of_nothing_said_yet(falling: Platform) -> None:
@@ -178,6 +186,40 @@ def test_the_routing_says_what_the_channel_does() -> None:
     assert routing.spec.fallback == (
         FallbackStep(agent="a"), FallbackStep(capability="c"), FallbackStep(human="human"),
     )  # fmt: skip
+
+
+def channel_with(*steps: object) -> Channel:
+    required = [{"name": "view-bill", "version": "*"}]
+    data = {
+        "kind": "Channel",
+        "metadata": {"name": "c", "labels": {"tenant": "acme", "channel": "web"}},
+        "spec": {"requiredCapabilities": required, "fallback": steps},
+    }
+    return Channel.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("steps", "status"),
+    [
+        (["human"], None),
+        ([{"agent": "billing"}, {"capability": "view-bill"}, "human"], "True"),
+        ([{"agent": "view-bill"}], "False"),
+        ([{"capability": "billing"}], "False"),
+        ([{"agent": "choir"}], "False"),
+    ],
+    ids=str,
+)
+def test_the_channel_tells_whether_its_fallback_serves_it(
+    steps: list[object], status: str | None
+) -> None:
+    agent = agent_of("billing", "http://127.0.0.1:9", BILL_CAPABILITY)
+    agent = agent.but(spec=agent.spec.but(supported_channels=("web",)))
+    resolved = resolve([agent], channel_with(*steps)).channel.status
+    condition = resolved.condition("Fallback")
+    assert (condition.status if condition else None) == status
+    if status == "False":
+        assert condition
+        assert "require a capability of theirs" in condition.message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from runtime_parts import BILL, ORDER, Player, agent_of, group_of, routing, serv
 from starlette.applications import Starlette
 
 from lmos import Agent, Supervisor
+from lmos.arc import Team
 from lmos.model import (
     Description,
     Failed,
@@ -125,6 +126,10 @@ async def test_it_is_an_agent_to_other_agents() -> None:
         for agent in ("bills", None):
             outcome = await outer.run("how much do I owe", agent=agent)
             assert (outcome.agent, outcome.text) == ("bills", "You owe 42.50 EUR.")
+    desk = Team("desk", [Supervisor([billing(), Orders()], name="front")])
+    assert (await desk.run("how much do I owe")).text == "You owe 42.50 EUR."
+    assert (await desk.run("where is my order")).text == "orders: where is my order"
+    await desk.stop()
 
 
 async def test_what_cannot_be_used_is_told() -> None:

@@ -41,6 +41,7 @@ from lmos.model import (
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
 from lmos.runtime import Supervisor
 from lmos.runtime.collaboration.parts import PARALLEL
+from lmos.runtime.collaboration.subtasks import _planned
 from lmos.state import MemoryState
 
 BILL = SubTask(text="how much do I owe", agent="billing")
@@ -369,6 +370,13 @@ async def test_who_comes_after_has_as_much_time(platform: Platform) -> None:
     alone = next(turn for turn in platform.orders.turns if turn.turn_id.endswith(".3")).deadline
     assert alone
     assert timedelta(seconds=0.5) < deadline - alone < timedelta(seconds=2)
+
+
+def test_many_parts_in_a_row_are_planned_at_once() -> None:
+    tasks = [BILL.but(after=tuple(range(number))) for number in range(200)]
+    parts = _planned(tasks)
+    assert [part.then for part in parts] == list(reversed(range(200)))
+    assert [part.then for part in _planned([BILL.but(after=(9,)), BILL, BILL])] == [2, 1, 0]
 
 
 async def test_the_fallback_answers_a_part(platform: Platform) -> None:

@@ -39,6 +39,7 @@ from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.collaboration.people import STAGE as HUMAN
 from lmos.runtime.collaboration.people import held_decision
 from lmos.runtime.collaboration.supervising import PlanLimits, Planner
 from lmos.runtime.given import Given, GivenRoutings
@@ -225,7 +226,8 @@ class Supervisor(Asked):
                 with around.current():
                     decision = await self._routed(channel, turn, past)
             tracing.decided(around, decision)
-        self.metrics.decided(decision, time.perf_counter() - began)
+        if decision.stage != HUMAN:  # nothing was decided: the conversation is with people
+            self.metrics.decided(decision, time.perf_counter() - began)
         return decision
 
     async def _settled(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision | None:

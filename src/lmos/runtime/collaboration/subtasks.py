@@ -74,18 +74,20 @@ def _planned(tasks: Sequence[SubTask]) -> list[Part]:
         before = range(len(tasks) if sound else part.place)
         part.needs = [parts[i] for i in sorted(set(part.task.after)) if i in before]
         part.waits = part.needs if sound else parts[: part.place]
-    for part in parts:
-        _count(part)
+    for part in reversed(_in_order(parts)):
+        for other in part.waits:
+            other.then = max(other.then, part.then + 1)
     return parts
 
 
-def _count(part: Part, then: int = 0) -> None:
-    """Tells those before the part how many come after them."""
-    if then < part.then:
-        return
-    part.then = then
-    for other in part.waits:
-        _count(other, then + 1)
+def _in_order(parts: Sequence[Part]) -> list[Part]:
+    """The parts, each after those that it waits for."""
+    found: dict[int, Part] = {}
+    while len(found) < len(parts):
+        for part in parts:
+            if all(other.place in found for other in part.waits):
+                found[part.place] = part
+    return list(found.values())
 
 
 def _sound(tasks: Sequence[SubTask]) -> bool:
