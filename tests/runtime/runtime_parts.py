@@ -135,7 +135,7 @@ def serving(responder: Responder, name: str) -> Any:
 def agent_of(name: str, url: str, *offers: Capability) -> Agent:
     return Agent(
         metadata=ObjectMeta(name=name),
-        spec=AgentSpec(description=f"The {name}.", provided_capabilities=offers),
+        spec=AgentSpec(version="1.0.0", description=f"The {name}.", provided_capabilities=offers),
         status=AgentStatus(address=AgentAddress(url=url)),
     )
 

@@ -55,7 +55,7 @@ async def falling(platform: Platform) -> Platform:
 
 async def test_what_nobody_offers_goes_to_the_generalist(falling: Platform) -> None:
     events = await falling.turn(SONG)
-    assert events[0] == Started(agent="orders")
+    assert events[0] == Started(agent="orders", version="1.0.0")
     assert isinstance(events[1], Decided)
     assert events[1].decision.outcome == "out_of_scope"
     assert answer(events) == f"orders: {SONG}"

@@ -46,7 +46,7 @@ async def url(desk: Platform) -> AsyncIterator[str]:
 
 async def test_people_come_last_and_the_user_is_told(desk: Platform) -> None:
     events = await desk.turn(SONG)
-    assert events[0] == Started(agent="orders")
+    assert events[0] == Started(agent="orders", version="1.0.0")
     statuses = [event.text for event in events if isinstance(event, StatusUpdate)]
     assert statuses[-1].startswith("handed over to a human (service-desk): ")
     assert "the depot is closed" in statuses[-1]

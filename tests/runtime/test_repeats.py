@@ -64,7 +64,7 @@ async def test_a_question_is_repeated_and_the_reply_still_finds_who_asked(
 async def test_what_the_platform_says_itself_is_repeated(platform: Platform) -> None:
     first = await platform.turn("what is the capital of Peru", turn_id="one")
     assert whole(await platform.turn("what is the capital of Peru", turn_id="one")) == whole(first)
-    assert platform.supervisor.metrics.decisions.count == 1
+    assert platform.supervisor.metrics.deciding.count == 1
 
 
 async def test_a_repetition_joins_the_turn_that_is_still_running(platform: Platform) -> None:

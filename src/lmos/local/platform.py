@@ -26,6 +26,7 @@ from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
+from lmos.telemetry import start_tracing, stop_tracing
 
 SETTLE_TIMEOUT = 15.0
 
@@ -76,6 +77,7 @@ class Platform:
 
     async def run(self) -> None:
         """Starts everything, says where it is, and runs until stopped."""
+        start_tracing("lmos")
         self._output.progress("loading the embedding model")
         state = open_state("sqlite", self.project.state)
         try:
@@ -96,14 +98,18 @@ class Platform:
                     settings=Settings.read(os.environ),
                     shared=False,
                 )
-                async with supervisor, self._serving(self._app(store, supervisor), supervisor):
-                    await self._started(store, agents, routings)
-                    await self._stop.wait()
-                    self._output.line("stopping")
+                try:
+                    async with self._serving(self._app(store, supervisor), supervisor):
+                        await self._started(store, agents, routings)
+                        await self._stop.wait()
+                        self._output.line("stopping")
+                finally:
+                    await supervisor.stop()
         finally:
             self._listener.close()
             await connecting.disconnect()
             await state.close()
+            await asyncio.to_thread(stop_tracing)
 
     # --- parts ------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from lmos.model.decision import (
     SubTask,
 )
 from lmos.model.errors import LmosError
+from lmos.model.record import Asked, DecisionRecord, Ended, Feedback, Shadowed
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
@@ -103,6 +104,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "Asked",
     "BinaryData",
     "Candidate",
     "Capability",
@@ -119,14 +121,17 @@ __all__ = [
     "Conversation",
     "Decided",
     "Decision",
+    "DecisionRecord",
     "Describe",
     "Description",
     "Done",
     "Embedder",
+    "Ended",
     "ErrorInfo",
     "Evidence",
     "Failed",
     "FallbackStep",
+    "Feedback",
     "Handover",
     "InputContext",
     "InputRequired",
@@ -143,6 +148,7 @@ __all__ = [
     "Role",
     "RoutableAgent",
     "RoutedCapability",
+    "Shadowed",
     "Skill",
     "Started",
     "State",

@@ -284,6 +284,7 @@ def _routing(
         name=channel.name,
         namespace=channel.metadata.namespace,
         labels={key: value for key, value in labels.items() if value},
+        annotations=channel.metadata.settings,
     )
     how = {"collaboration": channel.spec.collaboration, "fallback": channel.spec.fallback}
     return ChannelRouting(metadata=metadata, spec=spec.but(**how))

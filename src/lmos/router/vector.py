@@ -10,6 +10,7 @@ examples of this project.
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
-from lmos.router.table import RoutingTable
+from lmos.router.table import Near, RoutingTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,16 +54,23 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A text seen against the table: the agents' scores, and the probability that one is meant."""
+    """A text seen against what of the table may matter to it: the scores of the agents and of the
+    capabilities that are near, and the probability that one is meant.
+    """
 
+    near: Near
     scores: "NDArray[np.float32]"
     capabilities: "NDArray[np.float32]"
-    similarities: "NDArray[np.float32]"
     meant: float
 
     @property
     def best(self) -> int:
-        return int(self.scores.argmax())
+        """The number of the best agent in the table."""
+        return int(self.near.agents[self.scores.argmax()])
+
+    def place(self, agent: int) -> int:
+        """Where among the scores that agent's is; it must be among those kept."""
+        return int(self.near.agents.searchsorted(agent))
 
 
 class VectorRouter:
@@ -80,7 +88,7 @@ class VectorRouter:
             return explicit(request.explicit_agent, table).but(router=VERSION)
         offered = _offered(request, table)
         choice = choice_of(request.text, offered)
-        if choice is None or choice.agent not in (None, *table.names):
+        if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
         chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
         if not choice.named:
@@ -95,29 +103,38 @@ class VectorRouter:
         texts = [table.spelling.corrected(text) for text in _texts(request, form)]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
-        decision = self._choose(request, form, table, [self._view(v, table) for v in vectors])
+        active = table.by_name.get(request.active_agent or "")
+        decision = self._choose(active, form, table, self._views(list(vectors), table, active))
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
         return decision.but(timings=timings, router=VERSION, table=table.version)
 
-    def _view(self, vector: "NDArray[np.float32]", table: RoutingTable) -> _View:
+    def _views(
+        self, vectors: "Sequence[NDArray[np.float32]]", table: RoutingTable, active: int | None
+    ) -> list[_View]:
+        """What each text sees; the first sees also the best agent of the last."""
+        if not vectors:
+            return []
+        joined = self._view(table.near(vectors[-1], () if active is None else (active,)))
+        kept = joined.best if active is None else active
+        return [*(self._view(table.near(vector, (kept,))) for vector in vectors[:-1]), joined]
+
+    def _view(self, near: Near) -> _View:
         import numpy as np
 
-        similarities = table.vectors @ vector
-        capabilities = _per_capability(similarities, table)
-        scores = np.maximum.reduceat(capabilities, table.firsts)
+        capabilities = _per_capability(near)
+        scores = np.maximum.reduceat(capabilities, near.firsts)
         ordered = np.sort(scores)[::-1]
         lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
-        start, stop = _part(table.starts, int(capabilities.argmax()), len(table.rows))
+        start, stop = _part(near.starts, int(capabilities.argmax()), len(near.rows))
         meant = self._fit.meant(float(ordered[0]), lead, stop - start)
-        return _View(scores, capabilities, similarities, meant)
+        return _View(near, scores, capabilities, meant)
 
     def _choose(
-        self, request: RoutingRequest, form: Form, table: RoutingTable, views: list[_View]
+        self, active: int | None, form: Form, table: RoutingTable, views: list[_View]
     ) -> Decision:
-        active = request.active_agent if request.active_agent in table.names else None
         if not views:
             return Decision(
                 outcome="out_of_scope",
@@ -130,8 +147,8 @@ class VectorRouter:
             return self._social(active, table, alone)
         if active is None and len(views) > 1 and joined.meant >= 0.5:
             # a caller that brings its own history: whose matter it was is seen from the words
-            active = table.names[joined.best]
-        if active and _continues(form, alone, joined, table.names.index(active)):
+            active = joined.best
+        if active is not None and _continues(form, alone, joined, active):
             return self._stay(active, table, joined, form)
         if alone.meant >= 0.5:
             candidates = _ranked(self._shares(alone), table, alone)
@@ -141,7 +158,7 @@ class VectorRouter:
                 candidates=candidates,
                 out_of_scope=_rest(alone.meant),
                 confidence=candidates[0].probability,
-                sticky=active == candidates[0].agent,
+                sticky=active is not None and table.names[active] == candidates[0].agent,
                 reason=reason,
             )
         return Decision(
@@ -152,7 +169,7 @@ class VectorRouter:
             reason="nothing that the agents offer is near enough",
         )
 
-    def _social(self, active: str | None, table: RoutingTable, view: _View) -> Decision:
+    def _social(self, active: int | None, table: RoutingTable, view: _View) -> Decision:
         if active is None:
             reason = "a greeting, with no conversation to continue"
             candidates = _ranked(self._shares(view), table, view)
@@ -165,9 +182,9 @@ class VectorRouter:
             )
         return self._stay(active, table, view, "social")
 
-    def _stay(self, active: str, table: RoutingTable, view: _View, form: Form) -> Decision:
+    def _stay(self, active: int, table: RoutingTable, view: _View, form: Form) -> Decision:
         shares = self._shares(view)
-        index = table.names.index(active)
+        index = view.place(active)
         others = float(shares.sum() - shares[index])
         kept = max(float(shares[index]), STAYING)
         shares *= min(1.0, (1 - kept) / max(others, 1e-9))
@@ -178,7 +195,7 @@ class VectorRouter:
             out_of_scope=_rest(float(shares.sum())),
             confidence=kept,
             sticky=True,
-            reason=f"continues the conversation with {active} ({form} message)",
+            reason=f"continues the conversation with {table.names[active]} ({form} message)",
         )
 
     def _shares(self, view: _View) -> "NDArray[np.float64]":
@@ -194,8 +211,11 @@ def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent
     """The agents offered, in their order; one that has gone since keeps its place."""
     if not request.offered:
         return []
-    there = {agent.name: agent for agent in table.agents}
-    return [there.get(name) or RoutableAgent(name=name) for name in request.offered]
+    there = {name: table.by_name.get(name) for name in request.offered}
+    return [
+        RoutableAgent(name=name) if number is None else table.agents[number]
+        for name, number in there.items()
+    ]
 
 
 def _elsewhere(decision: Decision, agent: str | None) -> bool:
@@ -219,27 +239,26 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
     before.
     """
     if form == "elliptic":
-        clear = alone.meant >= 0.8 and alone.scores[alone.best] - alone.scores[active] > 0.15
+        lead = alone.scores.max() - alone.scores[alone.place(active)]
+        clear = alone.meant >= 0.8 and lead > 0.15
         return not clear
     if alone.meant >= 0.5:
         return False
     return form == "referring" and joined.meant >= 0.5 and joined.best == active
 
 
-def _per_capability(
-    similarities: "NDArray[np.float32]", table: RoutingTable
-) -> "NDArray[np.float32]":
+def _per_capability(near: Near) -> "NDArray[np.float32]":
     """The mean of a capability's nearest text and of its three nearest (or as many as it has).
     Texts equally near count as one.
     """
     import numpy as np
 
-    left = similarities.copy()
-    nearest = np.maximum.reduceat(left, table.starts)
+    left = near.similarities.copy()
+    nearest = np.maximum.reduceat(left, near.starts)
     total, count, best = nearest.copy(), np.ones_like(nearest), nearest
     for _ in range(2):
-        left[left >= best[table.numbers]] = -np.inf
-        best = np.maximum.reduceat(left, table.starts)
+        left[left >= best[near.numbers]] = -np.inf
+        best = np.maximum.reduceat(left, near.starts)
         there = np.isfinite(best)
         total[there] += best[there]
         count += there
@@ -262,16 +281,17 @@ def _ranked(
 
 def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Candidate:
     """The agent with the capability that is meant most, and the nearest text of it."""
-    first, end = _part(table.firsts, index, len(table.starts))
+    near = view.near
+    first, end = _part(near.firsts, index, len(near.starts))
     number = first + int(view.capabilities[first:end].argmax())
-    start, stop = _part(table.starts, number, len(table.rows))
-    nearest = start + int(view.similarities[start:stop].argmax())
-    row = table.rows[nearest]
+    start, stop = _part(near.starts, number, len(near.rows))
+    nearest = start + int(near.similarities[start:stop].argmax())
+    row = table.rows[int(near.rows[nearest])]
     evidence = Evidence(
         agent=row.agent,
         capability=row.capability,
         text=row.text,
-        score=round(float(view.similarities[nearest]), 4),
+        score=round(float(near.similarities[nearest]), 4),
     )
     return Candidate(
         agent=row.agent, capability=row.capability, probability=round(share, 4), evidence=evidence

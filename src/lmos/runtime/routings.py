@@ -135,6 +135,10 @@ class Routings:
         """Every channel's table of a subset, by tenant and channel."""
         return [self._tables[key] for key in sorted(self._tables) if key[2] == subset]
 
+    def channels(self, tenant: str) -> list[str]:
+        """The names of the tenant's channels, in whichever subset."""
+        return sorted({channel for owner, channel, _ in self._tables if owner == tenant})
+
     @property
     def pending(self) -> bool:
         """Whether the store is known to have changed since the snapshot in force."""

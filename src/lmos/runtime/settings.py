@@ -2,7 +2,8 @@
 
 Each setting is an environment variable: the field's name in capitals behind `LMOS_CAPACITY_` or
 `LMOS_BREAKER_`, such as `LMOS_CAPACITY_TURNS=200` or `LMOS_BREAKER_COOL_DOWN=10`, and
-`LMOS_TURN_TIMEOUT`. What is not set keeps its default.
+`LMOS_TURN_TIMEOUT`. `LMOS_DECISIONS` (hashed, kept, off) says what the decision log keeps of users'
+words, `LMOS_DECISIONS_DAYS` for how long. What is not set keeps its default.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from lmos.model import errors
 from lmos.runtime.admission import Capacity
 from lmos.runtime.breakers import Limits
+from lmos.runtime.decisions.settings import LogSettings, inputs_named
 
 T = TypeVar("T", Capacity, Limits)
 
@@ -28,6 +30,7 @@ class Settings:
     capacity: Capacity = field(default_factory=Capacity)
     limits: Limits = field(default_factory=Limits)
     timeout: float = TIMEOUT
+    log: LogSettings = field(default_factory=LogSettings)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
@@ -36,6 +39,10 @@ class Settings:
             capacity=_read(Capacity, "LMOS_CAPACITY_", environment),
             limits=_read(Limits, "LMOS_BREAKER_", environment),
             timeout=_number(environment, "LMOS_TURN_TIMEOUT", TIMEOUT),
+            log=LogSettings(
+                inputs=inputs_named(environment.get("LMOS_DECISIONS", "").strip() or "hashed"),
+                days=_number(environment, "LMOS_DECISIONS_DAYS", LogSettings().days),
+            ),
         )
 
 

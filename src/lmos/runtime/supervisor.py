@@ -3,13 +3,14 @@
     channel -> history -> decision -> agents -> events as they come -> remembered
 
 The supervisor is itself a responder. It decides and remembers; how agents answer together is
-`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`. The turns of one
-conversation are answered one after the other, in the order in which they came.
+`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`, and what is kept of
+decisions `lmos.runtime.decisions`. The turns of one conversation are answered one after the other,
+in the order in which they came.
 """
 
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.collaboration.people import STAGE as HUMAN
 from lmos.runtime.collaboration.people import held_decision
 from lmos.runtime.collaboration.supervising import PlanLimits, Planner
+from lmos.runtime.companion import Companion
+from lmos.runtime.decisions import Log, Recorder, Trail
 from lmos.runtime.given import Given, GivenRoutings
 from lmos.runtime.humans import Humans
 from lmos.runtime.metrics import Metrics
@@ -53,6 +56,9 @@ from lmos.state import History, MemoryState, Past, open_state
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+
+#: Seconds that the decision log gets to write what waits when the supervisor is closed.
+CLOSING = 5.0
 
 
 class Supervisor(Asked):
@@ -94,7 +100,11 @@ class Supervisor(Asked):
             routings = given = GivenRoutings(routings, collaboration, fallback)
             connect = given.connecting(connect)
         self.routings = routings
+        self._owned = isinstance(state, str)
+        self.state = state = open_state(state) if isinstance(state, str) else state
         settings = settings or Settings()
+        self.log = Log(state, settings.log)
+        self.recorder = Recorder(self.log)
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._given = given
@@ -103,8 +113,6 @@ class Supervisor(Asked):
             breakers = Breakers(settings.limits)
         self._asking = Asking(connect, self.metrics, breakers)
         self._timeout = settings.timeout
-        self._owned = isinstance(state, str)
-        self._state = state = open_state(state) if isinstance(state, str) else state
         self._history = History(state)
         self.humans = Humans(state, self._history)
         self._planner = Planner(model, limits)
@@ -131,13 +139,16 @@ class Supervisor(Asked):
             await self._given.start()
 
     async def stop(self) -> None:
-        """Stops what was started and closes what was opened here."""
+        """Ends running turns, writes what is still to be logged, stops what was started and closes
+        what was opened here. A state that was given is closed by who opened it, after this.
+        """
         self.cut_off()
         if self._given is not None:
             await self._given.stop()
         await self._planner.close()
+        await self.close()
         if self._owned:
-            await self._state.close()
+            await self.state.close()
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
@@ -152,6 +163,16 @@ class Supervisor(Asked):
         finally:
             self._running.discard(stop)
 
+    async def close(self) -> None:
+        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        await self.recorder.close(CLOSING)
+
+    def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:
+        """The turn's conversation with no turn of it running, here or in another process.
+        `DeadlineExceeded` when the running ones take longer than so many seconds.
+        """
+        return self._lines.turn(conversation, datetime.now(UTC) + timedelta(seconds=seconds))
+
     def cut_off(self) -> None:
         """Ends all running turns with an error."""
         for stop in self._running:
@@ -164,7 +185,7 @@ class Supervisor(Asked):
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
             turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
-        with self.metrics.turn(f"{turn.tenant}/{turn.channel}") as timing:
+        with self.metrics.turn(turn).timed() as timing:
             async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
                     timing.saw(event)
@@ -185,24 +206,39 @@ class Supervisor(Asked):
         """The turn's events; what was said is remembered before the caller sees the last one."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         turn = past.before(turn)
-        decision = await self._decide(channel, turn, past)
+        trail = await self._trail(channel, turn, past)
         work = Work(
             channel,
             turn,
-            decision,
+            trail.decision,
             self._asking,
-            notes=offer_notes(decision),
+            Companion(trail),
+            notes=offer_notes(trail.decision) | {"record": trail.stamp},
             humans=self.humans,
             planner=self._planner,
         )
         told: list[TurnEvent] = []
-        async with aclosing(answer(work)) as events:
-            async for event in events:
-                if not isinstance(event, TextDelta):  # an answer has them all
-                    told.append(event)
-                if isinstance(event, Done | InputRequired):
-                    await self._remember(work, told, past)
-                yield event
+        with self._recording(trail):
+            async with aclosing(answer(work)) as events:
+                async for event in events:
+                    if not isinstance(event, TextDelta):  # an answer has them all
+                        told.append(event)
+                    if isinstance(event, Done | InputRequired):
+                        await self._remember(work, told, past)
+                    trail.saw(event)
+                    yield event
+
+    @contextmanager
+    def _recording(self, trail: Trail) -> Iterator[None]:
+        """Logs the turn, however it ends."""
+        try:
+            yield
+        except Exception as error:
+            trail.failed(error)
+            raise
+        finally:
+            trail.end()
+            self.recorder.add(trail)
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
@@ -214,31 +250,13 @@ class Supervisor(Asked):
         await self.start()
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
-        return await self._decide(channel, past.before(turn), past)
+        return (await self._trail(channel, past.before(turn), past)).decision
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
-        began = time.perf_counter()
-        with tracing.deciding(turn) as around:
-            decision = await self._settled(channel, turn, past)
-            if decision is None:
-                with around.current():
-                    decision = await self._routed(channel, turn, past)
-            tracing.decided(around, decision)
-        if decision.stage != HUMAN:  # nothing was decided: the conversation is with people
-            self.metrics.decided(decision, time.perf_counter() - began)
-        return decision
-
-    async def _settled(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision | None:
-        """The decision that takes no router: people have the conversation, or a model plans."""
-        if held := await self.humans.holding(turn, past.notes):
-            return held_decision(held)
-        if channel.supervised and not turn.agent:
-            return await self._planner.decision()
-        return None
-
-    async def _routed(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
+    async def _trail(self, channel: ChannelTable, turn: Turn, past: Past) -> Trail:
+        """The turn with what was decided, and from what."""
+        began, at = time.perf_counter(), datetime.now(UTC)
         active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
@@ -249,10 +267,35 @@ class Supervisor(Asked):
             explicit_agent=turn.agent,
             deadline=turn.deadline,
         )
+        waiting = active is not None and active.waiting
+        with tracing.deciding(turn) as around:
+            decision = await self._settled(channel, turn, past)
+            if decision is None:
+                with around.current():
+                    decision = await self._routed(channel, request, active)
+            tracing.decided(around, decision)
+        if decision.stage != HUMAN:  # nothing was decided: the conversation is with people
+            self.metrics.decided(turn, decision, time.perf_counter() - began)
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        return Trail(turn, request, decision, inputs, waiting, began, at)
+
+    async def _routed(
+        self, channel: ChannelTable, request: RoutingRequest, active: Active | None
+    ) -> Decision:
         decision = await self._router.decide(request, channel.table)
-        if active and active.waiting and not turn.agent:
+        if request.explicit_agent:
+            return decision
+        if active and active.waiting:
             decision = replied(decision, active.agent)
-        if channel.supervised and not turn.agent:
+        if channel.supervised:
             alone = f"{decision.reason}; there is no language model to plan"
-            return decision.but(reason=alone)
+            decision = decision.but(reason=alone)
         return decision
+
+    async def _settled(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision | None:
+        """The decision that takes no router: people have the conversation, or a model plans."""
+        if held := await self.humans.holding(turn, past.notes):
+            return held_decision(held)
+        if channel.supervised and not turn.agent:
+            return await self._planner.decision()
+        return None

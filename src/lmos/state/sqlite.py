@@ -71,9 +71,9 @@ class SqliteState:
         """Removes the key; whether it was there."""
         return await self._run(self._delete, key)
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys, read a page at a time."""
-        after, end = "", prefix + "\U0010ffff"
+        end = prefix + "\U0010ffff"
         while True:
             rows = await self._run(self._page, prefix, after, end)
             for key, value in rows:

@@ -20,6 +20,7 @@ from lmos.model import (
     errors,
 )
 from lmos.runtime.asking import Asking
+from lmos.runtime.companion import Companion
 from lmos.runtime.humans import Humans
 from lmos.runtime.routings import ChannelTable, Member
 
@@ -34,14 +35,16 @@ MAX_HOPS = 5
 
 @dataclass
 class Work:
-    """A turn on its way through the platform. `notes` is what will be noted beside the conversation
-    once the turn is answered. `humans` can take the conversation over, `planner` can ask agents.
+    """A turn on its way through the platform, and what goes with it to each agent. `notes` is what
+    will be noted beside the conversation once the turn is answered. `humans` can take the
+    conversation over, `planner` can ask agents.
     """
 
     channel: ChannelTable
     turn: Turn
     decision: Decision
     asking: Asking
+    companion: Companion
     notes: dict[str, Any] = field(default_factory=dict)
     humans: Humans | None = None
     planner: "Planner | None" = None
@@ -75,7 +78,7 @@ async def handed(
         turn = turn.but(agent=None)
     hops = 0
     while able:
-        member, events = await work.asking.ask(able, turn)
+        member, events = await work.asking.ask(able, turn, work.companion)
         visited.append(member)
         handover = None
         said: list[Message] = []
