@@ -1,5 +1,9 @@
 """Who answers when the one decided on cannot: specialist, generalist, people."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from pydantic import ValidationError
 from runtime_parts import BILL as BILL_CAPABILITY
@@ -19,6 +23,7 @@ from lmos.model import (
     Started,
     StatusUpdate,
     TextDelta,
+    Turn,
     TurnEvent,
     errors,
 )
@@ -82,6 +87,26 @@ async def test_an_agent_that_breaks_in_the_middle_of_nothing_said_yet(falling: P
     falling.billing.plays(TextDelta(text="You owe "), failing())
     events = await falling.turn(BILL)
     assert text(events) == f"orders: {BILL}"
+
+
+async def test_an_agent_that_hangs_is_not_waited_for_to_the_end(falling: Platform) -> None:
+    async def play(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        yield StatusUpdate(text="thinking")
+        await asyncio.Event().wait()
+
+    falling.billing.play = play
+    events = await falling.turn(BILL, deadline=datetime.now(UTC) + timedelta(seconds=3))
+    assert text(events) == f"orders: {BILL}"
+    assert any("no answer for 1.5 s" in status for status in statuses(events))
+    async with asyncio.timeout(5):
+        await falling.billing.closed.wait()
+
+
+async def test_an_agent_that_has_begun_has_all_the_time(falling: Platform) -> None:
+    falling.billing.slowly(1.5)
+    events = await falling.turn(BILL, deadline=datetime.now(UTC) + timedelta(seconds=2.5))
+    assert not falling.orders.turns
+    assert answer(events) == f"billing: {BILL}"
 
 
 async def test_what_was_said_stays_said(falling: Platform) -> None:

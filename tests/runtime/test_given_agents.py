@@ -137,6 +137,8 @@ async def test_what_cannot_be_used_is_told() -> None:
         Supervisor([])
     with pytest.raises(errors.InvalidInput, match="two agents are named orders"):
         await Supervisor([Orders(), Orders()]).run("hello")
+    with pytest.raises(errors.InvalidInput, match="the fallback names 'choir'"):
+        await Supervisor([Orders()], fallback=["choir"]).run("hello")
     with pytest.raises(errors.AgentUnavailable):
         await Supervisor(["http://127.0.0.1:9"]).run("hello")
     await http.close_session()

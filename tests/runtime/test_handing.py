@@ -5,7 +5,17 @@ from collections.abc import AsyncGenerator
 import pytest
 from runtime_parts import Platform, answer
 
-from lmos.model import Answer, Failed, Handover, Message, StatusUpdate, TextDelta, Turn, TurnEvent
+from lmos.model import (
+    Answer,
+    Done,
+    Failed,
+    Handover,
+    Message,
+    StatusUpdate,
+    TextDelta,
+    Turn,
+    TurnEvent,
+)
 
 BILL = "how much do I owe"
 
@@ -79,3 +89,10 @@ async def test_an_agent_that_raises_fails(platform: Platform) -> None:
     failed = (await platform.turn(BILL))[-1]
     assert isinstance(failed, Failed)
     assert "secret" not in failed.error.message
+
+
+async def test_an_agent_that_is_done_with_nothing_has_failed(platform: Platform) -> None:
+    platform.billing.plays(TextDelta(text="You "), TextDelta(text="owe"), Done())
+    failed = (await platform.turn(BILL))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.error.message == "agent billing ended without an answer"

@@ -122,6 +122,7 @@ class GivenRoutings(Routings):
         names = [agent.name for agent in agents]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise errors.InvalidInput(f"two agents are named {twice[0]}; rename one of them")
+        self._check(agents)
         for known in found:
             await self._given_store.apply(known, OWNER)
             await self._given_store.patch_status(known)
@@ -129,6 +130,17 @@ class GivenRoutings(Routings):
             await self._given_store.apply(self._routing(agents), OWNER)
         await Routings.__aenter__(self)
         stack.push_async_exit(super().__aexit__)
+
+    def _check(self, agents: Sequence[Agent]) -> None:
+        """`InvalidInput` for a fallback that names nobody of the agents."""
+        there = {agent.name for agent in agents}
+        there.update(c.name for agent in agents for c in agent.spec.provided_capabilities)
+        for step in self._how.fallback:
+            if not step.human and str(step) not in there:
+                raise errors.InvalidInput(
+                    f"the fallback names {str(step)!r}, and none of the agents is or does that; "
+                    f"there are {', '.join(agent.name for agent in agents)}"
+                )
 
     async def _known(self, given: Given, stack: AsyncExitStack) -> Agent | ChannelRouting:
         """What was given as a resource."""

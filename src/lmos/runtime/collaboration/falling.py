@@ -7,6 +7,7 @@ said or done anything, and when they say that they cannot help. What is wrong wi
 goes back to its caller.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.protocols.answering import remaining
 from lmos.runtime.collaboration.handing import Work, able, handed
 from lmos.runtime.routings import Member
 
@@ -83,9 +85,10 @@ async def _down(
             continue
         if number or not agent:
             yield members[0], _instead(members[0], last.reason)
-        attempt = _Attempt()
+        attempt = _Attempt(turn)
         async with aclosing(handed(work, members, turn, visited)) as asked:
-            async for member, event in asked:
+            while (found := await attempt.next(asked)) is not None:
+                member, event = found
                 for passed in attempt.take(event):
                     yield member, passed
         if attempt.unanswered is None:
@@ -130,13 +133,33 @@ def _instead(member: Member, reason: str) -> StatusUpdate:
 
 class _Attempt:
     """One agent's events: passed on, unless they say that somebody else has to answer. The first
-    piece of text waits for what comes after it, since a refusal comes as one piece.
+    piece of text waits for what comes after it, since a refusal comes as one piece. An agent that
+    says and does nothing has half of the turn's time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn) -> None:
         self.unanswered: Unanswered | None = None
         self._begun = False
         self._held: list[TurnEvent] = []
+        self._seconds = remaining(turn.deadline) / 2 if turn.deadline else None
+        loop = asyncio.get_running_loop()
+        self._until = None if self._seconds is None else loop.time() + self._seconds
+
+    async def next(
+        self, events: AsyncGenerator[tuple[Member, TurnEvent], None]
+    ) -> tuple[Member, TurnEvent] | None:
+        """The next event, None after the last and where the agent has had its time."""
+        if self._begun or self._held or self.unanswered is not None:
+            return await anext(events, None)
+        try:
+            async with asyncio.timeout_at(self._until) as time:
+                return await anext(events, None)
+        except TimeoutError:
+            if not time.expired():
+                raise
+            silent = errors.DeadlineExceeded(f"no answer for {self._seconds:.1f} s")
+            self.unanswered = Unanswered(silent.message, [Failed.of(silent)])
+            return None
 
     def take(self, event: TurnEvent) -> Iterator[TurnEvent]:
         """What can be passed on now."""

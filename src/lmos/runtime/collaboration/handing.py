@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.model import (
     HUMAN,
+    TERMINAL,
     Answer,
     Decision,
+    Done,
     Failed,
     FallbackStep,
     Handover,
@@ -76,26 +78,27 @@ async def handed(
     visited = [] if visited is None else visited
     if turn.agent:  # the caller's wish is met; to the agent the name says nothing
         turn = turn.but(agent=None)
-    hops = 0
+    hops, answered = 0, False
     while able:
         member, events = await work.asking.ask(able, turn, work.companion)
         visited.append(member)
-        handover = None
+        end: TurnEvent | None = None
         said: list[Message] = []
         async with aclosing(events):
             try:
                 async for event in events:
-                    if isinstance(event, Handover):
-                        handover = event
-                        continue
-                    if isinstance(event, Answer):
-                        said.append(event.message)
-                    yield member, event
+                    if isinstance(event, TERMINAL):
+                        end = event
+                    elif end is None:
+                        said += [event.message] if isinstance(event, Answer) else []
+                        yield member, event
             except Exception as error:
-                yield member, _raised(member, error)
-                return
-        if handover is None:
+                end = end or _raised(member, error)
+        answered = answered or bool(said)
+        if not isinstance(end, Handover):
+            yield member, _silent(member) if end is None or _empty(end, answered) else end
             return
+        handover = end
         if human_of(work, handover.to) is not None:
             yield member, handover
             return
@@ -117,6 +120,15 @@ def human_of(work: Work, name: str = HUMAN) -> FallbackStep | None:
     if not steps or work.humans is None or name not in (HUMAN, steps[-1].human):
         return None
     return steps[-1] if steps[-1].human else None
+
+
+def _empty(end: TurnEvent, answered: bool) -> bool:
+    """Whether the agent says that it is done, and has answered nothing."""
+    return isinstance(end, Done) and not answered
+
+
+def _silent(member: Member) -> Failed:
+    return Failed.of(errors.AgentFailed(f"agent {member.name} ended without an answer"))
 
 
 def _raised(member: Member, error: Exception) -> Failed:
