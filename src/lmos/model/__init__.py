@@ -68,6 +68,7 @@ from lmos.model.seams import (
     State,
     Store,
 )
+from lmos.model.shared import Share, SharedScope, SharedValue
 from lmos.model.turn import (
     TERMINAL,
     TURN_EVENT,
@@ -149,6 +150,9 @@ __all__ = [
     "RoutableAgent",
     "RoutedCapability",
     "Shadowed",
+    "Share",
+    "SharedScope",
+    "SharedValue",
     "Skill",
     "Started",
     "State",

@@ -15,6 +15,7 @@ from lmos.router import table
 from lmos.router.breath import Breath
 from lmos.router.index import centres
 from lmos.router.index.centres import Centres, firsts, ranges
+from lmos.router.scoring.learned import Learned, learn
 from lmos.router.spelling import Spelling
 from lmos.router.texts import Arena, Block, Rows
 
@@ -141,10 +142,11 @@ def _laid(
     texts = np.array([len(block.texts) for block in blocks], np.int64)
     before = (_rows_before(old), old.places) if old else (none, none)
     places = _merged(plan.before, texts, fresh, *before)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
     made = table.RoutingTable(
         blocks=tuple(blocks),
         rows=Rows(blocks, np.append(firsts(texts), texts.sum())),
-        numbers=np.repeat(np.arange(len(sizes)), sizes),
+        numbers=numbers,
         starts=firsts(sizes),
         firsts=firsts(capabilities),
         owners=np.repeat(np.arange(len(blocks)), capabilities),
@@ -152,6 +154,7 @@ def _laid(
         arena=plan.arena,
         centres=_centres(plan, sizes, places, old),
         spelling=spelling,
+        learned=_learned(plan, places, numbers, old),
         embedder=embedder,
         version=_digest(blocks, embedder),
     )
@@ -204,6 +207,19 @@ def _centres(
     per_agent = np.add.reduceat(counts, firsts(_lengths(plan.blocks)))
     merged = _merged(before, per_agent, fresh, begins, coarse)
     return Centres(basis, merged, np.repeat(np.arange(len(counts)), counts))
+
+
+def _learned(
+    plan: _Plan, places: "Numbers", numbers: "Numbers", old: "table.RoutingTable | None"
+) -> Learned:
+    """What is learned of the texts; of the same agents in the same order it is what was."""
+    import numpy as np
+
+    if old and np.array_equal(plan.before, np.arange(len(old.blocks))):
+        return old.learned
+    texts = [text for block in plan.blocks for text in block.texts]
+    said = np.concatenate([np.zeros(0, bool), *(block.said for block in plan.blocks)])
+    return learn(texts, plan.arena.vectors, places, numbers, said)
 
 
 def _lengths(blocks: Sequence[Block]) -> "Numbers":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
 from lmos.router.index.centres import Centres, ranges
+from lmos.router.scoring.learned import Learned
 from lmos.router.spelling import Spelling
 from lmos.router.texts import Arena, Block, Rows
 
@@ -53,8 +54,9 @@ class RoutingTable:
     Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
     row, `starts` int[capabilities] the first row of each, `firsts` int[agents] the first capability
     of each, and `owners` int[capabilities] the agent of each. `places` int[rows] is where the
-    vectors lie in the arena. `spelling` knows the texts' words. `embedder` names the model that the
-    vectors are from, `version` is a hash of it and of the agents.
+    vectors lie in the arena. `spelling` knows the texts' words, `learned` is what scoring fits to
+    the texts. `embedder` names the model that the vectors are from, `version` is a hash of it and
+    of the agents.
     """
 
     blocks: tuple[Block, ...]
@@ -67,6 +69,7 @@ class RoutingTable:
     arena: Arena
     centres: Centres | None
     spelling: Spelling
+    learned: Learned
     embedder: str
     version: str
 
@@ -125,7 +128,7 @@ class RoutingTable:
         """
         if self.centres is None:
             return self._whole(vector)
-        return self._part(self.centres.shortlist(vector), vector, keep)
+        return self.part(self.centres.shortlist(vector), vector, keep)
 
     def _whole(self, vector: "NDArray[np.float32]") -> Near:
         rows, capabilities, agents = self._all
@@ -145,10 +148,10 @@ class RoutingTable:
 
         return tuple(np.arange(n) for n in (len(self.rows), len(self.starts), len(self.firsts)))  # type: ignore[return-value]
 
-    def _part(
-        self, capabilities: "Numbers", vector: "NDArray[np.float32]", keep: Sequence[int]
+    def part(
+        self, capabilities: "Numbers", vector: "NDArray[np.float32]", keep: Sequence[int] = ()
     ) -> Near:
-        """These capabilities, ascending, and the kept agents' ones."""
+        """These capabilities, in ascending order, and all of agents with the numbers `keep`."""
         import numpy as np
 
         for agent in keep:

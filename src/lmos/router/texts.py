@@ -35,13 +35,15 @@ class Row:
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """An agent's texts, by capability: `keys` names these, `sizes` int[capabilities] tells how many
-    texts each has. `digest` is a hash of all that the agent says.
+    texts each has. `said` bool[texts] tells which are examples of what users say, rather than
+    names and descriptions. `digest` is a hash of all that the agent says.
     """
 
     agent: RoutableAgent
     texts: tuple[str, ...]
     keys: tuple[str, ...]
     sizes: "NDArray[np.int64]"
+    said: "NDArray[np.bool_]"
     digest: bytes
 
     @classmethod
@@ -52,11 +54,13 @@ class Block:
         import numpy as np
 
         found = list(_texts(agent)) or [("", [_alone(agent)])]
+        examples = {text.strip() for offer in agent.capabilities for text in offer.examples}
         return cls(
             agent=agent,
             texts=tuple(text for _, texts in found for text in texts),
             keys=tuple(key for key, _ in found),
             sizes=np.array([len(texts) for _, texts in found], np.int64),
+            said=np.array([text in examples for _, texts in found for text in texts], bool),
             digest=hashlib.sha256(agent.model_dump_json().encode()).digest(),
         )
 

@@ -92,6 +92,8 @@ def _agents(metrics: Metrics) -> "Iterator[Metric]":
     ends = (*labels, "end")
     yield _counter("lmos_agent_turns", "Agents' parts by how they ended.", ends, _ends(agents))
     yield _counter("lmos_agent_spared", "Turns not asked for.", labels, metrics.spared.items())
+    unshared = (((agent,), n) for agent, n in metrics.unshared.items())
+    yield _counter("lmos_unshared", "Values not shared.", ("agent",), unshared)
 
 
 def _ends(of: Mapping[Arm, Figures] | Mapping[Part, Figures]) -> Iterator[tuple[Labels, int]]:

@@ -8,9 +8,10 @@ decisions `lmos.runtime.decisions`. The turns of one conversation are answered o
 in the order in which they came.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ from lmos.model import (
     FallbackStep,
     InputRequired,
     State,
-    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -47,12 +47,14 @@ from lmos.runtime.companion import Companion
 from lmos.runtime.decisions import Log, Recorder, Trail
 from lmos.runtime.given import Given, GivenRoutings
 from lmos.runtime.humans import Humans
+from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
-from lmos.runtime.repeats import noted, repeated
+from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past, open_state
+from lmos.state.leases import leases_of
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -105,6 +107,8 @@ class Supervisor(Asked):
         settings = settings or Settings()
         self.log = Log(state, settings.log)
         self.recorder = Recorder(self.log)
+        self.memory = SharedMemory(state)
+        self.closing = AsyncExitStack()
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._given = given
@@ -117,7 +121,7 @@ class Supervisor(Asked):
         self.humans = Humans(state, self._history)
         self._planner = Planner(model, limits)
         shared = not isinstance(state, MemoryState) if shared is None else shared
-        self._lines = Lines(state if shared else None)
+        self._lines = Lines(leases_of(state) if shared else None)
         self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
         self._traced = tracing.traced(self._respond)
@@ -156,7 +160,7 @@ class Supervisor(Asked):
         self._running.add(stop)
         try:
             async with aclosing(self._traced(turn)) as events:
-                while (event := await stop.next(events, None)) is not None:
+                while (event := await stop.next(events)) is not None:
                     yield event
             if stop.requested:
                 raise errors.AgentUnavailable("the platform is stopping; ask again")
@@ -164,7 +168,10 @@ class Supervisor(Asked):
             self._running.discard(stop)
 
     async def close(self) -> None:
-        """Writes what is still to be logged. The state, whoever opened it, is closed after this."""
+        """Closes what is in `closing` and writes what is still to be logged. The state, whoever
+        opened it, is closed after this.
+        """
+        await self.closing.aclose()
         await self.recorder.close(CLOSING)
 
     def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:
@@ -194,25 +201,32 @@ class Supervisor(Asked):
     async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         assert turn.deadline is not None
         async with self._lines.turn(turn, turn.deadline):
-            past = await self._history.past(turn)
+            past, shared = await self._kept(turn)
             for event in (again := repeated(past.notes, turn)) or ():
                 yield event
             if again is None:
-                async with aclosing(self._answered(turn, past)) as events:
+                async with aclosing(self._answered(turn, past, shared)) as events:
                     async for event in events:
                         yield event
 
-    async def _answered(self, turn: Turn, past: Past) -> AsyncGenerator[TurnEvent, None]:
+    async def _kept(self, turn: Turn) -> tuple[Past, Values]:
+        """What was said and noted in the turn's conversation, and what is shared in it."""
+        return await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+
+    async def _answered(
+        self, turn: Turn, past: Past, shared: Values
+    ) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         turn = past.before(turn)
         trail = await self._trail(channel, turn, past)
+        sharing = Sharing(self.memory, turn, shared, self.metrics)
         work = Work(
             channel,
             turn,
             trail.decision,
             self._asking,
-            Companion(trail),
+            Companion(trail, sharing, past.notes),
             notes=offer_notes(trail.decision) | {"record": trail.stamp},
             humans=self.humans,
             planner=self._planner,
@@ -221,7 +235,7 @@ class Supervisor(Asked):
         with self._recording(trail):
             async with aclosing(answer(work)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):  # an answer has them all
+                    if isinstance(event, TOLD):
                         told.append(event)
                     if isinstance(event, Done | InputRequired):
                         await self._remember(work, told, past)
@@ -242,7 +256,9 @@ class Supervisor(Asked):
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
-        notes = {**work.notes, **noted(past.notes, work.turn, told)}
+        again = noted(past.notes, work.turn, told)
+        notes = {**work.notes, **work.companion.notes(), **again}
+        await work.companion.sharing.keep()
         await self._history.remember(work.turn, said, past=past, notes=notes)
 
     async def decide(self, turn: Turn) -> Decision:
