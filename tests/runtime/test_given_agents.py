@@ -63,7 +63,7 @@ def far(orders: Orders) -> Starlette:
     return Starlette(routes=a2a.routes(orders.respond, orders.describe()))
 
 
-async def test_agents_in_this_process_and_far_away(tmp_path: object) -> None:
+async def test_agents_in_this_process_and_far_away() -> None:
     orders = Orders()
     async with served(far(orders)) as url, Supervisor([billing(), url]) as supervisor:
         outcome = await supervisor.run("how much do I owe?", conversation="c")
@@ -71,7 +71,6 @@ async def test_agents_in_this_process_and_far_away(tmp_path: object) -> None:
         outcome = await supervisor.run("where is my order?", conversation="c")
         assert (outcome.agent, outcome.text) == ("orders", "orders: where is my order?")
         assert len(orders.turns[0].messages) == 3
-    await http.close_session()
 
 
 async def test_it_starts_with_the_first_turn_and_stops_what_it_started() -> None:
@@ -93,6 +92,14 @@ def test_without_an_event_loop() -> None:
     for _ in range(2):
         assert supervisor.run_sync("where is my order").agent == "orders"
     assert orders.log == ["start", "stop", "start", "stop"]
+
+
+async def test_without_an_event_loop_agents_may_be_far_away() -> None:
+    async with served(far(Orders())) as url:
+        supervisor = Supervisor([url])
+        for _ in range(2):
+            outcome = await asyncio.to_thread(supervisor.run_sync, "where is my order")
+            assert outcome.text == "orders: where is my order"
 
 
 async def test_where_a_loop_runs_one_is_told_to_await() -> None:
@@ -118,7 +125,6 @@ async def test_resources_and_routings() -> None:
             assert outcome.agent == "billing"
             with pytest.raises(errors.ChannelNotFound):
                 await supervisor.run("how much do I owe", tenant="globex", channel="web")
-    await http.close_session()
 
 
 async def test_it_is_an_agent_to_other_agents() -> None:

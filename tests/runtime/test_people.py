@@ -23,6 +23,7 @@ from lmos.model import (
 )
 from lmos.protocols import http
 from lmos.runtime import app
+from lmos.runtime.conversations import Conversations
 
 SONG, BILL = "what is the capital of Peru", "how much do I owe"
 DESK = "/apis/v1/tenants/acme/channels/web/humans"
@@ -73,6 +74,26 @@ async def test_no_agent_answers_until_the_conversation_is_released(desk: Platfor
     heard = [message.content for message in desk.billing.turns[-1].messages]
     assert heard.index("Lima. And you owe nothing.") == len(heard) - 2
     assert SONG in heard
+
+
+async def test_a_conversation_can_be_handed_over_again(desk: Platform) -> None:
+    humans = desk.supervisor.humans
+    for number in range(2):
+        await desk.turn(SONG)
+        assert answer(await desk.turn(BILL)).startswith("A person has taken over")
+        await humans.release("acme", "web", "c")
+        assert answer(await desk.turn(BILL)) == f"billing: {BILL}"
+        assert len(desk.billing.turns) == number + 1
+    assert not await humans.waiting("acme", "web")
+
+
+async def test_deleting_a_conversation_takes_it_from_people(desk: Platform) -> None:
+    await desk.turn(SONG)
+    supervisor = desk.supervisor
+    conversations = Conversations(supervisor.state, supervisor.log, supervisor.alone)
+    await conversations.delete("acme", "c", ["web"])
+    assert not await supervisor.humans.waiting("acme", "web")
+    assert answer(await desk.turn(BILL)) == f"billing: {BILL}"
 
 
 async def test_people_take_over_at_once_where_they_are_the_only_step(platform: Platform) -> None:

@@ -30,6 +30,7 @@ from lmos.model import (
     errors,
 )
 from lmos.protocols.answering import answered
+from lmos.protocols.connecting import disconnect
 from lmos.protocols.describing import describe
 from lmos.runtime.asking import Connect
 from lmos.runtime.routings import ChannelTable, Routings
@@ -67,8 +68,7 @@ class GivenRoutings(Routings):
     ) -> None:
         if not given:
             raise errors.InvalidInput("a supervisor needs at least one agent; give it some")
-        self._given_store = MemoryStore()
-        super().__init__(self._given_store, embedder())
+        self._begin()
         self._given = tuple(given)
         self._how = ChannelRoutingSpec(
             collaboration=collaboration, fallback=tuple(map(_step, fallback))
@@ -109,14 +109,24 @@ class GivenRoutings(Routings):
                     self._opened = stack.pop_all()
 
     async def stop(self) -> None:
-        """Stops the agents that were started."""
+        """Stops the agents that were started, and closes what this process has open to those that
+        are far away; all may be asked again.
+        """
         opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.aclose()
+        if opened is None:
+            return
+        await opened.aclose()
+        if len(self._here) < len(self._given):
+            await disconnect()
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _begin(self) -> None:
+        self._given_store = MemoryStore()
+        super().__init__(self._given_store, embedder())
+
     async def _open(self, stack: AsyncExitStack) -> None:
+        self._begin()  # anew: what was built before belongs to the event loop that it was built in
         found = await asyncio.gather(*(self._known(given, stack) for given in self._given))
         agents = [known for known in found if isinstance(known, Agent)]
         names = [agent.name for agent in agents]

@@ -41,7 +41,7 @@ from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.collaboration.people import STAGE as HUMAN
-from lmos.runtime.collaboration.people import held_decision
+from lmos.runtime.collaboration.people import held_decision, released_notes
 from lmos.runtime.collaboration.supervising import PlanLimits, Planner
 from lmos.runtime.companion import Companion
 from lmos.runtime.decisions import Log, Recorder, Trail
@@ -221,13 +221,14 @@ class Supervisor(Asked):
         turn = past.before(turn)
         trail = await self._trail(channel, turn, past)
         sharing = Sharing(self.memory, turn, shared, self.metrics)
+        notes = offer_notes(trail.decision) | {"record": trail.stamp}
         work = Work(
             channel,
             turn,
             trail.decision,
             self._asking,
             Companion(trail, sharing, past.notes),
-            notes=offer_notes(trail.decision) | {"record": trail.stamp},
+            notes=notes | released_notes(trail.decision, past.notes),
             humans=self.humans,
             planner=self._planner,
         )

@@ -1,6 +1,7 @@
 """A turn that people answer: the conversation is handed to them, and stays with them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 from lmos.model import (
     Answer,
@@ -33,6 +34,11 @@ def held_decision(held: Held) -> Decision:
         stage=STAGE,
         reason=f"the conversation is with a human ({held.queue}) since {since}",
     )
+
+
+def released_notes(decision: Decision, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What to note where people had the conversation by its notes, and have given it back."""
+    return {"human": ""} if notes.get("human") and decision.stage != STAGE else {}
 
 
 async def to_human(work: Work, step: FallbackStep, reason: str) -> AsyncGenerator[TurnEvent, None]:
