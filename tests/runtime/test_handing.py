@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 import pytest
 from runtime_parts import Platform, answer
 
+from lmos import Supervisor
+from lmos.llm import embedder
 from lmos.model import (
     Answer,
     Done,
@@ -15,7 +17,10 @@ from lmos.model import (
     TextDelta,
     Turn,
     TurnEvent,
+    errors,
 )
+from lmos.router import VectorRouter
+from lmos.state import MemoryState
 
 BILL = "how much do I owe"
 
@@ -89,6 +94,25 @@ async def test_an_agent_that_raises_fails(platform: Platform) -> None:
     failed = (await platform.turn(BILL))[-1]
     assert isinstance(failed, Failed)
     assert "secret" not in failed.error.message
+
+
+@pytest.mark.parametrize("error", [errors.AgentFailed("the ledger is locked"), ValueError("x")])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_connection_that_raises_fails(
+    platform: Platform, error: Exception, begun: bool
+) -> None:
+    async def respond(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        if begun:
+            yield TextDelta(text="You owe")
+        raise error
+
+    routings, router = platform.supervisor.routings, VectorRouter(embedder())
+    platform.supervisor = Supervisor(routings, router, MemoryState(), lambda address: respond)
+    failed = (await platform.turn(BILL))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.exception().message == Failed.of(error).error.message
+    await platform.arrange(fallback=["human"])
+    assert "A person will take over" in answer(await platform.turn(BILL))
 
 
 async def test_an_agent_that_is_done_with_nothing_has_failed(platform: Platform) -> None:

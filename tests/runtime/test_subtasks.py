@@ -349,6 +349,12 @@ async def test_a_part_may_be_handed_over(platform: Platform) -> None:
     assert "handed over to 'choir', which this channel does not have" in answer(events)
 
 
+async def test_a_part_may_name_a_capability_alone(platform: Platform) -> None:
+    tasks = BILL, SubTask(text="where is my order", agent="", capability="track-order")
+    events = await split(platform, *tasks).turn("my bill and my parcel")
+    assert answer(events).endswith("orders: orders: where is my order")
+
+
 async def test_a_part_has_its_share_of_the_time(platform: Platform) -> None:
     never = asyncio.Event()
     platform.billing.play = meeting(platform.billing, asyncio.Event(), never)

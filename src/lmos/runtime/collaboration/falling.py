@@ -109,21 +109,12 @@ def _tries(
     asked += [(step.agent, step.capability) for step in _steps(work) if not step.human]
     for name, offered in asked:
         try:
-            if not name:
-                name = _provider(work, offered)
             found = [member for member in able(work, name, offered) if member not in visited]
         except LmosError as error:
             yield error
             continue
         if found:
             yield found
-
-
-def _provider(work: Work, capability: str) -> str:
-    found = work.channel.provider_of(capability)
-    if found is None:
-        raise errors.AgentNotFound(f"nobody of this channel serves {capability!r}")
-    return found.name
 
 
 def _instead(member: Member, reason: str) -> StatusUpdate:

@@ -53,14 +53,15 @@ class Work:
 
 
 def able(work: Work, agent: str, capability: str) -> list[Member]:
-    """The agent decided on, and who could answer instead; first those that are ready. An agent
-    that the caller insists on has no substitute. `AgentNotFound` for an agent of no member.
+    """The agent decided on, or whoever serves the capability where none is named, and who could
+    answer instead; first those that are ready. An agent that the caller insists on has no
+    substitute. `AgentNotFound` where the channel has nobody of that name, or with that capability.
     """
     channel = work.channel
-    member = channel.members.get(agent)
+    member = channel.members.get(agent) if agent else channel.provider_of(capability)
     if member is None:
         raise errors.AgentNotFound(
-            f"the turn was given to {agent!r}, which this channel does not have; "
+            f"the turn was given to {agent or capability!r}, which this channel does not have; "
             f"it has {', '.join(channel.members)}"
         )
     if work.turn.agent:
