@@ -97,6 +97,7 @@ class Platform:
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
+                    open_router=lambda name: open_router(name, llm.embedder()),
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):

@@ -10,11 +10,12 @@ in the order in which they came.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from lmos import router as routers
 from lmos.llm import ScriptedModel, embedder
 from lmos.model import (
     Answer,
@@ -31,20 +32,20 @@ from lmos.model import (
 )
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
-from lmos.router import DEFAULT, Router, RoutingRequest, open_router
+from lmos.router import Router, RoutingRequest, RoutingTable
 from lmos.runtime import tracing
 from lmos.runtime.admission import Admission, admitted
-from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
+from lmos.runtime.affinity import Active, offer_notes, offered_before
 from lmos.runtime.asked import Asked
 from lmos.runtime.asking import Asking, Connect
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
-from lmos.runtime.collaboration.people import STAGE as HUMAN
 from lmos.runtime.collaboration.people import held_decision, released_notes
 from lmos.runtime.collaboration.supervising import PlanLimits, Planner
 from lmos.runtime.companion import Companion
-from lmos.runtime.decisions import Log, Recorder, Trail
+from lmos.runtime.decisions import Log, Recorder, Shadows, Trail
+from lmos.runtime.decisions.replay import decided
 from lmos.runtime.given import Given, GivenRoutings
 from lmos.runtime.humans import Humans
 from lmos.runtime.memory import SharedMemory, Sharing, Values
@@ -53,6 +54,7 @@ from lmos.runtime.order import Lines
 from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
+from lmos.runtime.stages import HUMAN, UNROUTED
 from lmos.state import History, MemoryState, Past, open_state
 from lmos.state.leases import leases_of
 
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 #: Seconds that the decision log gets to write what waits when the supervisor is closed.
 CLOSING = 5.0
+#: Why the router decides in a channel that is supervised.
+ALONE = "there is no language model to plan"
 
 
 class Supervisor(Asked):
@@ -94,6 +98,7 @@ class Supervisor(Asked):
         settings: Settings | None = None,
         breakers: Breakers | None = None,
         shared: bool | None = None,
+        open_router: Callable[[str], Router] | None = None,
         name: str = "lmos",
     ) -> None:
         self.name = name
@@ -111,8 +116,9 @@ class Supervisor(Asked):
         self.closing = AsyncExitStack()
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
+        self._shadows = Shadows(self.metrics.shadows, self._table_of, open_router, settings.shadow)
         self._given = given
-        self._router = router or open_router(DEFAULT, embedder())
+        self._router = router or routers.open_router(routers.DEFAULT, embedder())
         if breakers is None:
             breakers = Breakers(settings.limits)
         self._asking = Asking(connect, self.metrics, breakers)
@@ -220,6 +226,7 @@ class Supervisor(Asked):
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         turn = past.before(turn)
         trail = await self._trail(channel, turn, past)
+        settings = channel.routing.metadata.settings
         sharing = Sharing(self.memory, turn, shared, self.metrics)
         notes = offer_notes(trail.decision) | {"record": trail.stamp}
         work = Work(
@@ -233,7 +240,7 @@ class Supervisor(Asked):
             planner=self._planner,
         )
         told: list[TurnEvent] = []
-        with self._recording(trail):
+        with self._recording(trail, settings):
             async with aclosing(answer(work)) as events:
                 async for event in events:
                     if isinstance(event, TOLD):
@@ -244,8 +251,8 @@ class Supervisor(Asked):
                     yield event
 
     @contextmanager
-    def _recording(self, trail: Trail) -> Iterator[None]:
-        """Logs the turn, however it ends."""
+    def _recording(self, trail: Trail, settings: Mapping[str, str]) -> Iterator[None]:
+        """Logs the turn, however it ends, with what its shadow makes of it."""
         try:
             yield
         except Exception as error:
@@ -253,6 +260,8 @@ class Supervisor(Asked):
             raise
         finally:
             trail.end()
+            if trail.decision.stage not in UNROUTED:
+                self._shadows.begin(trail, settings)
             self.recorder.add(trail)
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
@@ -268,6 +277,9 @@ class Supervisor(Asked):
         channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
         return (await self._trail(channel, past.before(turn), past)).decision
+
+    def _table_of(self, trail: Trail, subset: str) -> RoutingTable:
+        return self.routings.find(trail.turn.tenant, trail.turn.channel, subset).table
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -289,25 +301,14 @@ class Supervisor(Asked):
             decision = await self._settled(channel, turn, past)
             if decision is None:
                 with around.current():
-                    decision = await self._routed(channel, request, active)
+                    decision = await decided(request, waiting, self._router, channel.table)
+                if channel.supervised and not turn.agent:
+                    decision = decision.but(reason=f"{decision.reason}; {ALONE}")
             tracing.decided(around, decision)
         if decision.stage != HUMAN:  # nothing was decided: the conversation is with people
             self.metrics.decided(turn, decision, time.perf_counter() - began)
-        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.settings)
         return Trail(turn, request, decision, inputs, waiting, began, at)
-
-    async def _routed(
-        self, channel: ChannelTable, request: RoutingRequest, active: Active | None
-    ) -> Decision:
-        decision = await self._router.decide(request, channel.table)
-        if request.explicit_agent:
-            return decision
-        if active and active.waiting:
-            decision = replied(decision, active.agent)
-        if channel.supervised:
-            alone = f"{decision.reason}; there is no language model to plan"
-            decision = decision.but(reason=alone)
-        return decision
 
     async def _settled(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision | None:
         """The decision that takes no router: people have the conversation, or a model plans."""

@@ -24,12 +24,11 @@ from lmos.model import (
 from lmos.runtime.affinity import Active, offered
 from lmos.runtime.collaboration.falling import Unanswered, answering
 from lmos.runtime.collaboration.handing import Work, human_of
-from lmos.runtime.collaboration.people import STAGE as HUMAN
 from lmos.runtime.collaboration.people import to_human, with_human
 from lmos.runtime.collaboration.subtasks import answer_all
-from lmos.runtime.collaboration.supervising import STAGE as SUPERVISED
 from lmos.runtime.collaboration.supervising import supervise
 from lmos.runtime.routings import ChannelTable, Member
+from lmos.runtime.stages import HUMAN, SUPERVISED
 
 
 def answer(work: Work) -> AsyncGenerator[TurnEvent, None]:

@@ -19,9 +19,8 @@ from lmos.protocols.answering import SEPARATOR
 from lmos.runtime.collaboration.handing import Work, human_of
 from lmos.runtime.collaboration.parts import Part
 from lmos.runtime.humans import Held
+from lmos.runtime.stages import HUMAN
 
-#: The stage of the decision for a conversation that is with people.
-STAGE = "human"
 _TAKEN = "I cannot help you with that myself. A person will take over and answer you here."
 _WAITING = "A person has taken over this conversation. Your message was added for them."
 
@@ -31,14 +30,14 @@ def held_decision(held: Held) -> Decision:
     since = held.since.isoformat(timespec="seconds")
     return Decision(
         outcome="out_of_scope",
-        stage=STAGE,
+        stage=HUMAN,
         reason=f"the conversation is with a human ({held.queue}) since {since}",
     )
 
 
 def released_notes(decision: Decision, notes: Mapping[str, Any]) -> dict[str, Any]:
     """What to note where people had the conversation by its notes, and have given it back."""
-    return {"human": ""} if notes.get("human") and decision.stage != STAGE else {}
+    return {"human": ""} if notes.get("human") and decision.stage != HUMAN else {}
 
 
 async def to_human(work: Work, step: FallbackStep, reason: str) -> AsyncGenerator[TurnEvent, None]:

@@ -41,6 +41,7 @@ from lmos.runtime.collaboration.merging import merged
 from lmos.runtime.collaboration.parts import PARALLEL, RESERVE, SHARE, Part, Tell, told_by
 from lmos.runtime.collaboration.people import to_human, with_the_rest
 from lmos.runtime.routings import ChannelTable, Member
+from lmos.runtime.stages import SUPERVISED
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lmos.runtime")
 
-#: The stage of the decision for a turn that a model plans.
-STAGE = "supervised"
 #: Letters of a description and examples of a capability that the model is told; letters of an
 #: agent's answer that it reads.
 DESCRIPTION, EXAMPLES, ANSWER = 600, 3, 20_000
@@ -108,7 +107,7 @@ class Planner:
             return None
         return Decision(
             outcome="multi",
-            stage=STAGE,
+            stage=SUPERVISED,
             model=choice.name,
             confidence=1.0,
             reason=f"{choice.name} plans over the agents of this channel",
@@ -154,7 +153,7 @@ async def supervise(work: Work) -> AsyncGenerator[TurnEvent, None]:
         if isinstance(event, TextDelta):
             plan.said += event.text
         yield event
-    yield merged(work.turn, plan.parts, plan.said, STAGE)
+    yield merged(work.turn, plan.parts, plan.said, SUPERVISED)
     yield Done(usage=plan.usage)
 
 
@@ -175,7 +174,7 @@ async def _ended(work: Work, plan: "_Plan", failure: LmosError) -> AsyncGenerato
     text = SEPARATOR.join(f"{part.agent}: {part.said}" for part in answered)
     told = f"{SEPARATOR}{text}" if plan.said else text
     yield TextDelta(text=told)
-    yield merged(work.turn, plan.parts, plan.said + told, STAGE)
+    yield merged(work.turn, plan.parts, plan.said + told, SUPERVISED)
     yield Done(usage=plan.usage)
 
 

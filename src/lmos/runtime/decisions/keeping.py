@@ -84,9 +84,8 @@ class Log:
         """Writes the turn's record, unless its conversation was deleted meanwhile."""
         if trail.inputs == "off":
             return
-        shadow = trail.shadow.result() if trail.shadow else None
         turn = trail.turn
-        record = trail.record(await self.hash_of(turn.tenant, turn.text), shadow)
+        record = trail.record(await self.hash_of(turn.tenant, turn.text))
         where = (turn.tenant, turn.channel, turn.conversation_id)
         full = record_key(*where, trail.stamp)
         await self._state.put(full, record.wire(), ttl=self.settings.ttl)

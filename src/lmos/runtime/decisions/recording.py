@@ -69,6 +69,9 @@ class Recorder:
                     await asyncio.gather(*shadows, return_exceptions=True)
                     await self.written()
         except TimeoutError:
+            for trail in self._shadowed:
+                if trail.shadow:
+                    trail.shadow.cancel()
             self.lost += self.waiting
             log.warning("%d turns were not logged: the state did not take them", self.waiting)
         if self._task:

@@ -88,6 +88,12 @@ class Trail:
         """When the turn began, in microseconds: stamps of one conversation are in order."""
         return f"{int(self.at.timestamp() * 1e6):017d}"
 
+    @property
+    def shadowed(self) -> Shadowed | None:
+        """What its shadow made of it, once that has decided."""
+        task = self.shadow
+        return task.result() if task and task.done() and not task.cancelled() else None
+
     async def following(
         self, agent: RoutableAgent, events: AsyncGenerator[TurnEvent, None]
     ) -> AsyncGenerator[TurnEvent, None]:
@@ -125,11 +131,11 @@ class Trail:
         self.total = time.perf_counter() - self.began
         self.ended = self.ended or "cancelled"
 
-    def record(self, text_hash: str, shadow: Shadowed | None = None) -> DecisionRecord:
+    def record(self, text_hash: str) -> DecisionRecord:
         """All of it as the log keeps it; with words of the user's only where they are kept."""
         kept = self.inputs == "kept"
         turn, request = self.turn, self.request
-        error = self.error
+        error, shadow = self.error, self.shadowed
         return DecisionRecord(
             at=self.at,
             tenant=turn.tenant,
