@@ -8,7 +8,6 @@ decisions `lmos.runtime.decisions`. The turns of one conversation are answered o
 in the order in which they came.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
@@ -55,7 +54,7 @@ from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.runtime.stages import HUMAN, UNROUTED
-from lmos.state import History, MemoryState, Past, open_state
+from lmos.state import History, MemoryState, Past, at_once, open_state
 from lmos.state.leases import leases_of
 
 if TYPE_CHECKING:
@@ -217,7 +216,8 @@ class Supervisor(Asked):
 
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
-        return await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+        past, shared = await at_once(self.state, self._history.past(turn), self.memory.read(turn))
+        return past, shared
 
     async def _answered(
         self, turn: Turn, past: Past, shared: Values
