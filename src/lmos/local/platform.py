@@ -23,7 +23,7 @@ from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
-from lmos.router import Router, open_router
+from lmos.router import Router
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
