@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("lmos.cli.get", "List agents, channels or routings."),
     "resolve": ("lmos.cli.resolve", "Resolve channels against agents, offline."),
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),
+    "router": ("lmos.cli.router", "Fit the router to your own messages."),
     "eval": ("lmos.cli.eval", "Measure a router on labelled messages."),
     "adl": ("lmos.cli.adl", "Check, format, compile and test use cases."),
     "serve": ("lmos.cli.serve", "Serve agents over A2A, OpenAI and more."),

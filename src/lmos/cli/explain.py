@@ -63,7 +63,7 @@ def turn_path(platform: Platform, tenant: str, word: str) -> str:
 
 
 def lines(decision: dict[str, Any]) -> list[str]:
-    """The candidates as a table, then what was decided and how long it took."""
+    """The candidates as a table, then what was decided, how, and how long it took."""
     candidates = decision.get("candidates", [])
     agents = max((len(c["agent"]) for c in candidates), default=0)
     names = max((len(c.get("capability", "")) for c in candidates), default=0)
@@ -76,8 +76,17 @@ def lines(decision: dict[str, Any]) -> list[str]:
         rows.append(row.rstrip())
     took = " · ".join(f"{k} {v:.1f} ms" for k, v in decision.get("timings", {}).items())
     outcome = decision["outcome"].replace("_", " ")
+    rows += [f"{task['agent']}: {task['text']}" for task in decision.get("tasks", [])]
     rows.append(f"{outcome} ({decision.get('confidence', 0):.2f}): {decision.get('reason', '')}")
-    return [*rows, took] if took else rows
+    how = " · ".join(part for part in (_how(decision), took) if part)
+    return [*rows, how] if how else rows
+
+
+def _how(decision: dict[str, Any]) -> str:
+    """The stage that decided, and the language model where one was asked, with what it cost."""
+    model, cost = decision.get("model", ""), decision.get("cost", 0.0)
+    asked = f"asked {model}" + (f" for {cost:.5f} USD" if cost else "") if model else ""
+    return ", ".join(part for part in (decision.get("stage", ""), asked) if part)
 
 
 def record_lines(record: dict[str, Any]) -> list[str]:

@@ -28,6 +28,10 @@ class User(Model):
     profile: Mapping[str, str] = Field(default_factory=dict)
 
 
+#: A user who is not known.
+NOBODY = User()
+
+
 class Turn(Model):
     """All that an answer may depend on, besides the responder's own state.
 
@@ -42,7 +46,7 @@ class Turn(Model):
     subset: str = STABLE
     conversation_id: str
     turn_id: str
-    user: User = User()
+    user: User = Field(default_factory=lambda: NOBODY)
     messages: Tuple[Message]
     system_context: Mapping[str, str] = Field(default_factory=dict)
     anonymization_entities: Tuple[AnonymizationEntity] = ()
@@ -207,11 +211,14 @@ class Usage(Model):
         )
 
 
+_NOTHING = Usage()
+
+
 class Done(Model):
     """Terminal: the turn is answered."""
 
     type: Literal["done"] = "done"
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=lambda: _NOTHING)
 
 
 TurnEvent = (

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
 from lmos.router.index.centres import Centres, ranges
+from lmos.router.scoring.described import unevenness
+from lmos.router.scoring.learned import Learned
 from lmos.router.spelling import Spelling
 from lmos.router.texts import Arena, Block, Rows
 
@@ -51,22 +53,26 @@ class RoutingTable:
     """Agents with their texts as vectors.
 
     Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
-    row, `starts` int[capabilities] the first row of each, `firsts` int[agents] the first capability
-    of each, and `owners` int[capabilities] the agent of each. `places` int[rows] is where the
-    vectors lie in the arena. `spelling` knows the texts' words. `embedder` names the model that the
-    vectors are from, `version` is a hash of it and of the agents.
+    row, `starts` int[capabilities] the first row of each and `examples` how many from there on are
+    examples of what users say, `firsts` int[agents] the first capability of each, and `owners`
+    int[capabilities] the agent of each. `places` int[rows] is where the
+    vectors lie in the arena. `spelling` knows the texts' words, `learned` is what scoring fits to
+    the texts. `embedder` names the model that the vectors are from, `version` is a hash of it and
+    of the agents.
     """
 
     blocks: tuple[Block, ...]
     rows: Rows
     numbers: "Numbers"
     starts: "Numbers"
+    examples: "Numbers"
     firsts: "Numbers"
     owners: "Numbers"
     places: "Numbers"
     arena: Arena
     centres: Centres | None
     spelling: Spelling
+    learned: Learned
     embedder: str
     version: str
 
@@ -104,7 +110,7 @@ class RoutingTable:
         """float32[rows, d], unit length. Of a large table it is a copy, made when first asked for;
         `near` needs none.
         """
-        return self.arena.vectors[self.places]
+        return self.arena.at(self.places)
 
     @cached_property
     def sizes(self) -> "Numbers":
@@ -113,9 +119,14 @@ class RoutingTable:
 
         return np.diff(self.starts, append=len(self.rows))
 
+    @cached_property
+    def uneven(self) -> float:
+        """How differently many examples the capabilities have (0 to 1)."""
+        return unevenness(self.examples)
+
     def prepare(self) -> None:
         """Works out now what the first decision would, in the calling thread."""
-        _ = self.by_name, self.sizes
+        _ = self.by_name, self.sizes, self.uneven
         if self.centres is None:
             _ = self.vectors, self._all
 
@@ -125,7 +136,7 @@ class RoutingTable:
         """
         if self.centres is None:
             return self._whole(vector)
-        return self._part(self.centres.shortlist(vector), vector, keep)
+        return self.part(self.centres.shortlist(vector), vector, keep)
 
     def _whole(self, vector: "NDArray[np.float32]") -> Near:
         rows, capabilities, agents = self._all
@@ -145,10 +156,10 @@ class RoutingTable:
 
         return tuple(np.arange(n) for n in (len(self.rows), len(self.starts), len(self.firsts)))  # type: ignore[return-value]
 
-    def _part(
-        self, capabilities: "Numbers", vector: "NDArray[np.float32]", keep: Sequence[int]
+    def part(
+        self, capabilities: "Numbers", vector: "NDArray[np.float32]", keep: Sequence[int] = ()
     ) -> Near:
-        """These capabilities, ascending, and the kept agents' ones."""
+        """These capabilities, in ascending order, and all of agents with the numbers `keep`."""
         import numpy as np
 
         for agent in keep:
@@ -159,7 +170,7 @@ class RoutingTable:
         agents, firsts = np.unique(self.owners[capabilities], return_index=True)
         return Near(
             rows=rows,
-            similarities=self.arena.vectors[self.places[rows]] @ vector,
+            similarities=self.arena.at(self.places[rows]) @ vector,
             numbers=np.repeat(np.arange(len(capabilities)), sizes),
             capabilities=capabilities,
             starts=sizes.cumsum() - sizes,

@@ -1,100 +1,100 @@
-"""Routing by vectors: the agent whose texts lie nearest to the message, or nobody.
+"""Routing by vectors: the agent whose texts the message is most like, or nobody.
 
-A capability's score is the mean of its nearest text and of its three nearest; an agent's is that
-of its best capability. Whether anybody is meant at all is a logistic function of the best score and
-of its lead over the next agent, and of how many texts the best capability has: the more there are,
-the nearer the nearest lies by chance. Its weights and the temperature of the agents' shares were
-fitted on channels drawn from CLINC150 (`bench/router.py --only fit --channels 40`), never on the
-examples of this project.
+How much it is each agent's is seen by `lmos.router.scoring`: by the nearest texts, and by a head
+that was fitted to all of them, over meaning and letters. Whether anybody is meant at all is a
+logistic function of the signs seen, with the weights of a `Fit`. Of two that are as good as alike
+the user is asked which.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
+from lmos.router.fit import Fit
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
-from lmos.router.table import Near, RoutingTable
+from lmos.router.scoring.seen import Seen, look
+from lmos.router.table import RoutingTable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = "vector-1"
+VERSION = "vector-2"
 MAX_CANDIDATES = 10
 #: A greeting is for an agent only where one offers just that.
 OFFERED = 0.95
 #: The least probability of the agent that a follow-up stays with.
 STAYING = 0.6
+#: The least probability of two agents together that the user is asked to choose from.
+BOTH = 0.8
 #: Probability from which a message is for another agent although it has words of one offered.
 SURE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Fitted numbers: the weights of what tells whether anybody is meant, and the temperature at
-    which the agents' shares are a softmax of their scores.
-    """
-
-    score: float = 15.39
-    lead: float = 3.15
-    texts: float = -0.81
-    bias: float = -3.96
-    temperature: float = 0.04
-
-    def meant(self, score: float, lead: float, texts: int) -> float:
-        """The probability (0 to 1) that the best agent is meant rather than nobody."""
-        z = self.score * score + self.lead * lead + self.texts * math.log(texts) + self.bias
-        return 1 / (1 + math.exp(-z))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A text seen against what of the table may matter to it: the scores of the agents and of the
-    capabilities that are near, and the probability that one is meant.
+    """A text seen against the table, with the probability of each agent that was looked at, and
+    that one is meant at all.
     """
 
-    near: Near
-    scores: "NDArray[np.float32]"
-    capabilities: "NDArray[np.float32]"
+    seen: Seen
+    shares: "NDArray[np.float64]"
     meant: float
 
     @property
     def best(self) -> int:
         """The number of the best agent in the table."""
-        return int(self.near.agents[self.scores.argmax()])
+        return self.seen.best
 
-    def place(self, agent: int) -> int:
-        """Where among the scores that agent's is; it must be among those kept."""
-        return int(self.near.agents.searchsorted(agent))
+    def of(self, agent: int) -> float:
+        """The probability of the agent of that number."""
+        return float(self.shares[self.seen.place(agent)])
 
 
 class VectorRouter:
     """Decides by vectors. Holds no state: a decision depends on request and table alone."""
 
     name = "vector"
+    #: It asks no language model.
+    model = ""
 
     def __init__(self, embedder: Embedder, fit: Fit | None = None) -> None:
         self._embedder = embedder
         self._fit = fit or Fit()
+        self._version = self._fit.version
 
     async def decide(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """Which agent the message is for. `AgentNotFound` when an explicit agent is not there."""
+        return (await self._decided(request, table)).but(router=VERSION, fit=self._version)
+
+    async def _decided(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         if request.explicit_agent:
-            return explicit(request.explicit_agent, table).but(router=VERSION)
+            return explicit(request.explicit_agent, table)
         offered = _offered(request, table)
         choice = choice_of(request.text, offered)
         if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
-        chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
+        chosen = decision_of(choice, offered).but(table=table.version)
         if not choice.named:
             return chosen
         ordinary = await self._ordinary(request, table)
         return ordinary if _elsewhere(ordinary, choice.agent) else chosen
+
+    async def each(self, texts: Sequence[str], table: RoutingTable) -> list[Decision]:
+        """The decision on each text by itself, embedded together."""
+        began = time.perf_counter()
+        corrected = [table.spelling.corrected(text) for text in texts]
+        vectors = await self._embedder.embed(corrected) if table.rows else ()
+        timings = {"embed": round((time.perf_counter() - began) * 1000, 3)}
+        told: dict[str, Any] = {"timings": timings, "router": VERSION, "fit": self._version}
+        views = [
+            self._views([pair], table, None) for pair in zip(corrected, vectors, strict=False)
+        ] or [[] for _ in texts]
+        return [self._choose(None, "whole", table, seen).but(**told) for seen in views]
 
     async def _ordinary(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """The decision on a message that is no reply to an offer."""
@@ -104,33 +104,37 @@ class VectorRouter:
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
         active = table.by_name.get(request.active_agent or "")
-        decision = self._choose(active, form, table, self._views(list(vectors), table, active))
+        views = self._views(list(zip(texts, vectors, strict=False)), table, active)
+        decision = self._choose(active, form, table, views)
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
-        return decision.but(timings=timings, router=VERSION, table=table.version)
+        return decision.but(timings=timings, table=table.version)
 
     def _views(
-        self, vectors: "Sequence[NDArray[np.float32]]", table: RoutingTable, active: int | None
+        self,
+        texts: "Sequence[tuple[str, NDArray[np.float32]]]",
+        table: RoutingTable,
+        active: int | None,
     ) -> list[_View]:
-        """What each text sees; the first sees also the best agent of the last."""
-        if not vectors:
+        """What each text with its vector sees; the first sees also the best agent of the last."""
+        if not texts:
             return []
-        joined = self._view(table.near(vectors[-1], () if active is None else (active,)))
+        joined = self._view(table, *texts[-1], () if active is None else (active,))
         kept = joined.best if active is None else active
-        return [*(self._view(table.near(vector, (kept,))) for vector in vectors[:-1]), joined]
+        return [*(self._view(table, *pair, (kept,)) for pair in texts[:-1]), joined]
 
-    def _view(self, near: Near) -> _View:
+    def _view(
+        self, table: RoutingTable, text: str, vector: "NDArray[np.float32]", keep: Sequence[int]
+    ) -> _View:
         import numpy as np
 
-        capabilities = _per_capability(near)
-        scores = np.maximum.reduceat(capabilities, near.firsts)
-        ordered = np.sort(scores)[::-1]
-        lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
-        start, stop = _part(near.starts, int(capabilities.argmax()), len(near.rows))
-        meant = self._fit.meant(float(ordered[0]), lead, stop - start)
-        return _View(near, scores, capabilities, meant)
+        seen = look(table, text, vector, keep)
+        scope = self._fit.learned if table.learned.normal else self._fit.bare
+        meant = scope.meant(seen.signs)
+        weights = np.exp(self._fit.sharpness * (seen.agents - seen.agents.max()))
+        return _View(seen, meant * weights / weights.sum(), meant)
 
     def _choose(
         self, active: int | None, form: Form, table: RoutingTable, views: list[_View]
@@ -150,29 +154,43 @@ class VectorRouter:
             active = joined.best
         if active is not None and _continues(form, alone, joined, active):
             return self._stay(active, table, joined, form)
-        if alone.meant >= 0.5:
-            candidates = _ranked(self._shares(alone), table, alone)
-            reason = f"nearest to what {candidates[0].agent} offers"
-            return Decision(
-                outcome="route",
-                candidates=candidates,
-                out_of_scope=_rest(alone.meant),
-                confidence=candidates[0].probability,
-                sticky=active is not None and table.names[active] == candidates[0].agent,
-                reason=reason,
-            )
+        if self._somebody(alone) >= self._fit.threshold:
+            return self._route(table, alone, active)
         return Decision(
             outcome="out_of_scope",
-            candidates=_ranked(self._shares(alone), table, alone),
+            candidates=_ranked(alone.shares, table, alone),
             out_of_scope=_rest(alone.meant),
             confidence=1 - alone.meant,
             reason="nothing that the agents offer is near enough",
         )
 
+    def _somebody(self, view: _View) -> float:
+        """The best agent's part of the probability that it or nobody is meant."""
+        best = float(view.shares.max())
+        return best / (best + 1 - view.meant) if best else 0.0
+
+    def _route(self, table: RoutingTable, view: _View, active: int | None) -> Decision:
+        """The best agent, or the two of which as good as either is meant."""
+        candidates = _ranked(view.shares, table, view)
+        first, second = (*(c.probability for c in candidates), 0.0)[:2]
+        routed = Decision(
+            outcome="route",
+            candidates=candidates,
+            out_of_scope=_rest(view.meant),
+            confidence=first,
+            sticky=active == view.best,
+            reason=f"most like what {candidates[0].agent} offers",
+        )
+        both = first + second
+        if first >= self._fit.sure * both or both < BOTH or routed.sticky:
+            return routed
+        names = " or ".join(candidate.agent for candidate in candidates[:2])
+        return routed.but(outcome="clarify", confidence=both, reason=f"as much what {names} offers")
+
     def _social(self, active: int | None, table: RoutingTable, view: _View) -> Decision:
         if active is None:
             reason = "a greeting, with no conversation to continue"
-            candidates = _ranked(self._shares(view), table, view)
+            candidates = _ranked(view.shares, table, view)
             return Decision(
                 outcome="out_of_scope",
                 candidates=candidates,
@@ -183,8 +201,8 @@ class VectorRouter:
         return self._stay(active, table, view, "social")
 
     def _stay(self, active: int, table: RoutingTable, view: _View, form: Form) -> Decision:
-        shares = self._shares(view)
-        index = view.place(active)
+        shares = view.shares.copy()
+        index = view.seen.place(active)
         others = float(shares.sum() - shares[index])
         kept = max(float(shares[index]), STAYING)
         shares *= min(1.0, (1 - kept) / max(others, 1e-9))
@@ -197,14 +215,6 @@ class VectorRouter:
             sticky=True,
             reason=f"continues the conversation with {table.names[active]} ({form} message)",
         )
-
-    def _shares(self, view: _View) -> "NDArray[np.float64]":
-        """The probability of each agent; together that somebody is meant."""
-        import numpy as np
-
-        weights = np.exp((view.scores.astype(float) - view.scores.max()) / self._fit.temperature)
-        shares: NDArray[np.float64] = view.meant * weights / weights.sum()
-        return shares
 
 
 def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent]:
@@ -239,31 +249,11 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
     before.
     """
     if form == "elliptic":
-        lead = alone.scores.max() - alone.scores[alone.place(active)]
-        clear = alone.meant >= 0.8 and lead > 0.15
+        clear = alone.meant >= 0.8 and alone.of(active) < 0.1 * alone.of(alone.best)
         return not clear
     if alone.meant >= 0.5:
         return False
     return form == "referring" and joined.meant >= 0.5 and joined.best == active
-
-
-def _per_capability(near: Near) -> "NDArray[np.float32]":
-    """The mean of a capability's nearest text and of its three nearest (or as many as it has).
-    Texts equally near count as one.
-    """
-    import numpy as np
-
-    left = near.similarities.copy()
-    nearest = np.maximum.reduceat(left, near.starts)
-    total, count, best = nearest.copy(), np.ones_like(nearest), nearest
-    for _ in range(2):
-        left[left >= best[near.numbers]] = -np.inf
-        best = np.maximum.reduceat(left, near.starts)
-        there = np.isfinite(best)
-        total[there] += best[there]
-        count += there
-    scores: NDArray[np.float32] = ((nearest + total / count) / 2).astype(np.float32)
-    return scores
 
 
 def _rest(meant: float) -> float:
@@ -274,16 +264,16 @@ def _rest(meant: float) -> float:
 def _ranked(
     shares: "NDArray[np.float64]", table: RoutingTable, view: _View
 ) -> tuple[Candidate, ...]:
-    """The most probable agents, each with its nearest capability and text."""
+    """The most probable agents, each with its most probable capability and its nearest text."""
     order = (-shares).argsort(kind="stable")[:MAX_CANDIDATES]
-    return tuple(_candidate(int(i), float(shares[i]), table, view) for i in order)
+    return tuple(_candidate(int(i), float(shares[i]), table, view.seen) for i in order)
 
 
-def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Candidate:
-    """The agent with the capability that is meant most, and the nearest text of it."""
-    near = view.near
-    first, end = _part(near.firsts, index, len(near.starts))
-    number = first + int(view.capabilities[first:end].argmax())
+def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Candidate:
+    """The agent at that place of what was seen, with the nearest text of its best capability."""
+    near = seen.near
+    first, end = _part(near.firsts, place, len(near.starts))
+    number = first + int(seen.capabilities[first:end].argmax())
     start, stop = _part(near.starts, number, len(near.rows))
     nearest = start + int(near.similarities[start:stop].argmax())
     row = table.rows[int(near.rows[nearest])]

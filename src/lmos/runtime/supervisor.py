@@ -19,7 +19,6 @@ from lmos.model import (
     Done,
     InputRequired,
     State,
-    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -40,10 +39,11 @@ from lmos.runtime.decisions.replay import decided
 from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
-from lmos.runtime.repeats import noted, repeated
+from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.state import History, MemoryState, Past, at_once
+from lmos.state.leases import leases_of
 
 #: Seconds that the decision log gets to write what waits when the supervisor is closed.
 CLOSING = 5.0
@@ -85,7 +85,7 @@ class Supervisor:
         self._timeout = settings.timeout
         self._history = History(state)
         shared = not isinstance(state, MemoryState) if shared is None else shared
-        self._lines = Lines(state if shared else None)
+        self._lines = Lines(leases_of(state) if shared else None)
         self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
         self._traced = tracing.traced(self._respond)
@@ -96,7 +96,7 @@ class Supervisor:
         self._running.add(stop)
         try:
             async with aclosing(self._traced(turn)) as events:
-                while (event := await stop.next(events, None)) is not None:
+                while (event := await stop.next(events)) is not None:
                     yield event
             if stop.requested:
                 raise errors.AgentUnavailable("the platform is stopping; ask again")
@@ -165,7 +165,7 @@ class Supervisor:
         with self._recording(trail, settings):
             async with aclosing(answer(work)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):  # an answer has them all
+                    if isinstance(event, TOLD):
                         told.append(event)
                     if isinstance(event, Done | InputRequired):
                         await self._remember(work, told, past)

@@ -120,7 +120,7 @@ def params_of(turn: Turn, *, extended: bool, task_id: str | None = None) -> dict
         message["taskId"] = task_id
     if extended:
         message["extensions"] = [EXTENSION]
-        message["metadata"] = {EXTENSION: {"turn": turn.wire()}}
+        message["metadata"] = {EXTENSION: {"turn": orjson.Fragment(turn.json_bytes())}}
     elif turn.shared:
         message["metadata"] = {SHARED: [value.wire() for value in turn.shared]}
     return {"message": message}
