@@ -42,6 +42,8 @@ class ObjectMeta(Model):
     @property
     def settings(self) -> dict[str, str]:
         """The annotations of this platform's own group."""
+        if not self.annotations:
+            return {}
         own = f"{API_GROUP}/"
         return {key: value for key, value in self.annotations.items() if key.startswith(own)}
 
