@@ -148,6 +148,7 @@ async def serve(role: str, target: str, spec: str, port: int) -> None:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("127.0.0.1", port))
+    listener.listen(1024)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(Starlette(routes=routes), log_level="error", access_log=False)
     await uvicorn.Server(config).serve([listener])

@@ -3,8 +3,11 @@ go to several runtimes.
 """
 
 import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from runtime_parts import Platform, answer, turn_of
@@ -30,6 +33,7 @@ from lmos.runtime import Supervisor
 from lmos.runtime.order import Lines
 from lmos.runtime.repeats import KEPT, SIZE
 from lmos.state.keys import conversation_of
+from lmos.state.leases import FileLocks, KeyLeases
 
 OWE = "how much do I owe"
 
@@ -200,7 +204,7 @@ async def test_the_lease_of_a_runtime_that_ended_without_a_word_runs_out(
 ) -> None:
     turn = turn_of(OWE)
     await place.state.put(conversation_of(turn, "turn"), 1, ttl=60)  # nobody gives it back
-    lines = Lines(place.state)
+    lines = Lines(KeyLeases(place.state))
     waiting = asyncio.create_task(_through(lines, turn))
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -209,10 +213,39 @@ async def test_the_lease_of_a_runtime_that_ended_without_a_word_runs_out(
         await waiting
 
 
+async def test_the_lock_of_a_runtime_that_is_killed_is_free_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path / "locks")]
+    held = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert held.stdout
+        assert await held.stdout.readline() == b"held\n"
+        locks = FileLocks(tmp_path / "locks")
+        assert await locks.take("a") is None
+        other = await locks.take("b")
+        assert other
+        await other()
+    finally:
+        held.kill()
+        await held.communicate()
+    give_back = await locks.take("a")
+    assert give_back
+    await give_back()
+
+
+HOLDING = """
+import asyncio, pathlib, sys, time
+from lmos.state.leases import FileLocks
+locks = FileLocks(pathlib.Path(sys.argv[1]))
+asyncio.run(locks.take("a"))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
 async def test_a_lease_is_kept_up_while_its_turn_runs_and_then_given_back() -> None:
     place = states.InMemory()
     turn = turn_of(OWE)
-    lines = Lines(place.state, lease=0.06)
+    lines = Lines(KeyLeases(place.state, 0.06))
     async with lines.turn(turn, _later()):
         for _ in range(4):
             before = (await place.state.get(conversation_of(turn, "turn")))[1]
@@ -225,9 +258,9 @@ async def test_a_lease_is_kept_up_while_its_turn_runs_and_then_given_back() -> N
 async def test_who_waits_for_another_runtime_is_told_when_the_time_is_up() -> None:
     place = states.InMemory()
     turn = turn_of(OWE)
-    async with Lines(place.state).turn(turn, _later()):
+    async with Lines(KeyLeases(place.state)).turn(turn, _later()):
         with pytest.raises(errors.DeadlineExceeded, match="earlier turns"):
-            await _through(Lines(place.state), turn, seconds=0.05)
+            await _through(Lines(KeyLeases(place.state)), turn, seconds=0.05)
 
 
 def _later(seconds: float = 60) -> datetime:

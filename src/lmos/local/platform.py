@@ -18,10 +18,11 @@ from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
 from lmos.local.project import Project
+from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting, http
-from lmos.router import DEFAULT, open_router
+from lmos.router import Router
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
@@ -44,6 +45,7 @@ class Platform:
         host: str = "127.0.0.1",
         port: int | None = None,
         console: bool = True,
+        routing: Routing | None = None,
         output: Output | None = None,
         after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
     ) -> None:
@@ -51,6 +53,7 @@ class Platform:
         self.events = EventLog()
         self._console = console
         self._output = output or Output()
+        self._routing = routing or Routing()
         self._after_start = after_start
         self._listener = claim(host, port)
         self._stop = asyncio.Event()
@@ -91,16 +94,18 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder()) as routings,
             ):
+                router = self._routing.open(llm.embedder(), self.project.directory)
                 supervisor = Supervisor(
                     routings,
-                    open_router(DEFAULT, llm.embedder()),
+                    router,
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
+                    open_router=lambda name: open_router(name, llm.embedder()),
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
-                        await self._started(store, agents, routings)
+                        await self._started(store, agents, routings, router)
                         await self._stop.wait()
                         self._output.line("stopping")
                 finally:
@@ -173,7 +178,7 @@ class Platform:
     # --- telling ----------------------------------------------------------------------------------
 
     async def _started(
-        self, store: DirectoryStore, agents: LocalAgents, routings: Routings
+        self, store: DirectoryStore, agents: LocalAgents, routings: Routings, router: Router
     ) -> None:
         await agents.settled(lambda text: self._output.progress(text))
         with contextlib.suppress(TimeoutError):
@@ -190,6 +195,7 @@ class Platform:
                 workers=agents.workers,
                 channels=channels,
                 model=choice.name if choice.model else f"{choice.name} ({choice.why})",
+                router=words_of(router),
                 url=self.url,
                 console=self._console,
                 width=self._output.width,

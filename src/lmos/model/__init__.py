@@ -65,6 +65,7 @@ from lmos.model.seams import (
     State,
     Store,
 )
+from lmos.model.shared import Share, SharedScope, SharedValue
 from lmos.model.turn import (
     TERMINAL,
     TURN_EVENT,
@@ -143,6 +144,9 @@ __all__ = [
     "RoutableAgent",
     "RoutedCapability",
     "Shadowed",
+    "Share",
+    "SharedScope",
+    "SharedValue",
     "Skill",
     "Started",
     "State",

@@ -128,7 +128,7 @@ async def _send(
         headers = {"content-type": "application/json", **headers}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
 
-    def attempt(connection: http.Connection) -> "Awaitable[aiohttp.ClientResponse]":
+    def attempt() -> "Awaitable[aiohttp.ClientResponse]":
         return http.session().request(
             method,
             url,
@@ -136,15 +136,14 @@ async def _send(
             headers=headers,
             allow_redirects=False,
             timeout=timeout,
-            trace_request_ctx=connection,
         )
 
     while True:  # a process that has ended leaves as many stale connections as the pool had of it
-        connection = http.Connection()
+        http.REUSED.set(False)
         try:
-            return await attempt(connection)
+            return await attempt()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not connection.reused:
+            if not http.REUSED.get():
                 raise
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from lmos.model import Embedder, RoutableAgent, errors
 from lmos.model.base import Strict
 from lmos.router.conversation import Prior
+from lmos.router.evidence import Reliance
 from lmos.router.scoring.seen import Signs, look
 from lmos.router.specs import OUT_OF_SCOPE, Labelled
 from lmos.router.table import RoutingTable
@@ -57,8 +58,9 @@ class Fit(Strict):
     """`learned` are the weights for tables with a head whose normal is known, `bare` for all
     others. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
     where it has at least `threshold` of what it and nobody have of the probability; which of the
-    best two is meant is asked where the first has less than `sure` of what both have.
-    `conversation` is how a message is weighed in one.
+    best two is meant is asked where the first has less than `sure` of what both have. `model` tells
+    when a language model is asked and how much its choice weighs, `conversation` how a message is
+    weighed in one.
     """
 
     format: Literal[1] = 1
@@ -68,6 +70,7 @@ class Fit(Strict):
     threshold: float = 0.5
     sure: float = 0.52
     conversation: Prior = Prior()
+    model: Reliance = Reliance()
 
     @property
     def version(self) -> str:
@@ -122,9 +125,18 @@ async def fit_of(
     to it. Messages that are examples of the agents, that follow others in a conversation, or that
     are of agents not there tell nothing and are left out. `InvalidInput` when too few are left.
     """
+    return await fit_to(await RoutingTable.build(agents, embedder), labelled, embedder, start)
+
+
+async def fit_to(
+    table: RoutingTable,
+    labelled: Sequence[Labelled],
+    embedder: Embedder,
+    start: Fit | None = None,
+) -> Fit:
+    """As `fit_of`, over a table that there is already."""
     start = start or Fit()
-    table = await RoutingTable.build(agents, embedder)
-    rows = _telling(labelled, table)
+    rows = telling(labelled, table)
     if len(rows) < ENOUGH:
         raise errors.InvalidInput(
             f"{len(rows)} of {len(labelled)} labelled messages can be fitted to, and it takes "
@@ -140,7 +152,10 @@ async def fit_of(
     return found.but(threshold=_threshold(seen, scope, found), sure=_sure(seen, found))
 
 
-def _telling(labelled: Sequence[Labelled], table: RoutingTable) -> list[Labelled]:
+def telling(labelled: Sequence[Labelled], table: RoutingTable) -> list[Labelled]:
+    """The messages that tell something new of a table: no examples of its agents, nothing that
+    follows in a conversation, for agents that are there or for nobody.
+    """
     known = {row.text.strip().lower() for row in table.rows}
     begun: set[str] = set()
     found = []

@@ -110,7 +110,7 @@ class RoutingTable:
         """float32[rows, d], unit length. Of a large table it is a copy, made when first asked for;
         `near` needs none.
         """
-        return self.arena.vectors[self.places]
+        return self.arena.at(self.places)
 
     @cached_property
     def sizes(self) -> "Numbers":
@@ -170,7 +170,7 @@ class RoutingTable:
         agents, firsts = np.unique(self.owners[capabilities], return_index=True)
         return Near(
             rows=rows,
-            similarities=self.arena.vectors[self.places[rows]] @ vector,
+            similarities=self.arena.at(self.places[rows]) @ vector,
             numbers=np.repeat(np.arange(len(capabilities)), sizes),
             capabilities=capabilities,
             starts=sizes.cumsum() - sizes,

@@ -9,6 +9,7 @@ GET  /apis/v1/agents/{tenant}/{channel}                       the same, with add
 /graphql, /subscriptions                                      the channel as ARC's agent, likewise
 /agui/{tenant}/{channel}                                      the channel over AG-UI
 /apis/v1/{tenant}/conversations...                            see `lmos.runtime.api_conversations`
+/apis/v1/{tenant}/.../memory..., /apis/v1/{tenant}/mcp        see `lmos.runtime.api_memory`
 GET  /metrics                                                 figures for Prometheus
 GET  /health, /health/live, /health/ready
 """
@@ -34,7 +35,7 @@ from lmos.model import (
 from lmos.protocols import a2a, agui, graphql, http, limits, openai
 from lmos.protocols import lmos as lmos_protocol
 from lmos.protocols.extras import installed
-from lmos.runtime import api_conversations, exposition
+from lmos.runtime import api_conversations, api_memory, exposition
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -54,6 +55,7 @@ def routes(supervisor: Supervisor) -> list[BaseRoute]:
         Route("/apis/v1/agents", api.agents, methods=["GET"]),
         Route("/apis/v1/agents/{tenant}/{channel}", api.addresses, methods=["GET"]),
         *api_conversations.routes(supervisor),
+        *api_memory.routes(supervisor),
         exposition.route(supervisor.metrics, supervisor.admission),
         Route("/health", api.health, methods=["GET"]),
         Route("/health/live", api.health, methods=["GET"]),

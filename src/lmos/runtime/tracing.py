@@ -20,6 +20,7 @@ from lmos.model import (
     Turn,
     TurnEvent,
 )
+from lmos.telemetry import tracing
 from lmos.telemetry.steps import Step, step
 
 _SCOPE = "lmos.runtime"
@@ -50,7 +51,10 @@ def traced(respond: Responder) -> Responder:
                     _tell(around, event)
                     yield event
 
-    return responding
+    def respond_traced(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        return responding(turn) if tracing.traced() else respond(turn)
+
+    return respond_traced
 
 
 def deciding(turn: Turn) -> AbstractContextManager[Step]:

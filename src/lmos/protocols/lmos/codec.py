@@ -115,7 +115,7 @@ def reply(outcome: Outcome, turn: Turn) -> dict[str, Any]:
     }
     context = dict(outcome.context)
     if outcome.decision is not None:
-        body["decision"] = outcome.decision.wire()
+        body["decision"] = orjson.Fragment(outcome.decision.json_bytes())
     if isinstance(outcome.terminal, InputRequired):
         body["inputRequired"] = True
         context |= outcome.terminal.context
@@ -126,7 +126,7 @@ def reply(outcome: Outcome, turn: Turn) -> dict[str, Any]:
 
 def frame(event: TurnEvent, number: int) -> bytes:
     """The event as a server-sent one: its type is the name, its number in the turn the id."""
-    return sse.frame(orjson.dumps(event.wire()), event.type, str(number))
+    return sse.frame(event.json_bytes(), event.type, str(number))
 
 
 def event_of(event: sse.Event) -> TurnEvent | None:
