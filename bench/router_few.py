@@ -37,7 +37,8 @@ from lmos.router.evaluation import in_scope
 from lmos.router.followup import form_of
 from lmos.router.scoring.described import Odds, likeness
 from lmos.router.specs import Labelled, read_agents, read_labelled, with_examples
-from router import agent, channel, grouped, share
+from router_data import agent, channel, grouped
+from router_measure import share
 
 Vectors = np.ndarray[Any, np.dtype[np.float64]]
 Asked = tuple[str, str]  # a message and the agent it is for, empty for none
