@@ -12,6 +12,7 @@ import pytest
 from lmos.model import Capability, Message, RoutableAgent
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter, building, table
 from lmos.router.index import centres
+from lmos.router.scoring import learned
 
 WORDS = [
     "bill",
@@ -78,7 +79,8 @@ def same(one: RoutingTable, other: RoutingTable) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables are large from a few rows on."""
+    """Tables are large from a few rows on, for a shortlist and for a head."""
+    monkeypatch.setattr(learned, "LARGEST", 0)
     monkeypatch.setattr(table, "ROWS", 30)
     monkeypatch.setattr(table, "CAPABILITIES", 10)
     monkeypatch.setattr(centres, "SHORTLIST", 12)
