@@ -52,6 +52,7 @@ def banner(
     workers: Sequence[Worker],
     channels: Sequence[Channel],
     model: str,
+    router: str,
     url: str,
     console: bool,
     width: int = 100,
@@ -62,6 +63,7 @@ def banner(
         ("agents", " · ".join(agent_words(agents, workers))),
         ("channels", " · ".join(channel_words(channels))),
         ("model", model),
+        ("router", router),
         ("chat" if console else "api", f"{chat}api {url}/apis/v1    stop with Ctrl-C"[
             0 if console else 4 :
         ]),

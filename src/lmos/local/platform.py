@@ -18,10 +18,11 @@ from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
 from lmos.local.output import Output
 from lmos.local.project import Project
+from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, Embedder, errors
 from lmos.protocols import connecting, http
-from lmos.router import DEFAULT, open_router
+from lmos.router import Router
 from lmos.router.index import Indexes, open_indexes
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
@@ -45,6 +46,7 @@ class Platform:
         host: str = "127.0.0.1",
         port: int | None = None,
         console: bool = True,
+        routing: Routing | None = None,
         output: Output | None = None,
         after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
     ) -> None:
@@ -52,6 +54,7 @@ class Platform:
         self.events = EventLog()
         self._console = console
         self._output = output or Output()
+        self._routing = routing or Routing()
         self._after_start = after_start
         self._listener = claim(host, port)
         self._stop = asyncio.Event()
@@ -92,16 +95,18 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder(), self._indexes()) as routings,
             ):
+                router = self._routing.open(_embedder(), self.project.directory)
                 supervisor = Supervisor(
                     routings,
-                    open_router(DEFAULT, _embedder()),
+                    router,
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
+                    open_router=lambda name: open_router(name, llm.embedder()),
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
-                        await self._started(store, agents, routings)
+                        await self._started(store, agents, routings, router)
                         await self._stop.wait()
                         self._output.line("stopping")
                 finally:
@@ -178,7 +183,7 @@ class Platform:
     # --- telling ----------------------------------------------------------------------------------
 
     async def _started(
-        self, store: DirectoryStore, agents: LocalAgents, routings: Routings
+        self, store: DirectoryStore, agents: LocalAgents, routings: Routings, router: Router
     ) -> None:
         await agents.settled(lambda text: self._output.progress(text))
         with contextlib.suppress(TimeoutError):
@@ -195,6 +200,7 @@ class Platform:
                 workers=agents.workers,
                 channels=channels,
                 model=choice.name if choice.model else f"{choice.name} ({choice.why})",
+                router=words_of(router),
                 url=self.url,
                 console=self._console,
                 width=self._output.width,

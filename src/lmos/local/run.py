@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lmos.local.platform import Platform
 from lmos.local.project import Project
+from lmos.local.routing import Routing
 from lmos.local.running import announced
 from lmos.protocols import loop
 
@@ -19,6 +20,7 @@ def run(
     host: str = "127.0.0.1",
     port: int | None = None,
     console: bool = True,
+    routing: Routing | None = None,
     after_start: Callable[[Platform], Awaitable[None]] | None = None,
 ) -> None:
     """Runs the platform of a directory until SIGINT or SIGTERM.
@@ -29,7 +31,14 @@ def run(
     project = Project.at(directory)
 
     async def main() -> None:
-        platform = Platform(project, host=host, port=port, console=console, after_start=after_start)
+        platform = Platform(
+            project,
+            host=host,
+            port=port,
+            console=console,
+            routing=routing,
+            after_start=after_start,
+        )
         with _signals(platform), announced(platform.url):
             await platform.run()
 
