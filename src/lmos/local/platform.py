@@ -22,7 +22,7 @@ from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, Embedder, errors
 from lmos.protocols import connecting, http
-from lmos.router import Router
+from lmos.router import Router, open_router
 from lmos.router.index import Indexes, open_indexes
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
@@ -102,7 +102,7 @@ class Platform:
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
-                    open_router=lambda name: open_router(name, llm.embedder()),
+                    open_router=lambda name: open_router(name, _embedder()),
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
