@@ -21,9 +21,10 @@ from lmos.local.output import Output
 from lmos.local.project import Project
 from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
-from lmos.model import Agent, Channel, errors
+from lmos.model import Agent, Channel, Embedder, errors
 from lmos.protocols import connecting, http
-from lmos.router import Router
+from lmos.router import Router, open_router
+from lmos.router.index import Indexes, open_indexes
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
@@ -93,9 +94,9 @@ class Platform:
                 ControlPlane(
                     store, describe=registry.describe, probe=registry.probe, events=self.events
                 ),
-                Routings(store, self._table_embedder()) as routings,
+                Routings(store, self._table_embedder(), self._indexes()) as routings,
             ):
-                router = self._routing.open(llm.embedder(), self.project.directory)
+                router = self._routing.open(_embedder(), self.project.directory)
                 supervisor = Supervisor(
                     routings,
                     router,
@@ -122,11 +123,15 @@ class Platform:
     def _shadow(self, name: str) -> Router:
         """A router that decides beside, with the numbers and the model of the platform's own."""
         routing = dataclasses.replace(self._routing, router=name)
-        return routing.open(llm.embedder(), self.project.directory)
+        return routing.open(_embedder(), self.project.directory)
 
     def _table_embedder(self) -> KeptVectors:
         """What embeds the texts of tables, and those alone: users' messages stay off the disk."""
-        return KeptVectors(llm.embedder(), self.project.state / "vectors.sqlite")
+        return KeptVectors(_embedder(), self.project.state / "vectors.sqlite")
+
+    def _indexes(self) -> Indexes:
+        """Where large tables are looked up."""
+        return open_indexes(os.environ.get("LMOS_INDEX", ""))
 
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
@@ -226,7 +231,7 @@ async def _warm() -> None:
     Where that fails, each turn says so.
     """
     with contextlib.suppress(errors.LmosError):
-        await llm.embedder().embed(["hello"])
+        await _embedder().embed(["hello"])
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:
@@ -237,3 +242,8 @@ async def _quiet(store: DirectoryStore, routings: Routings) -> None:
         _, now = await store.list(Agent)
         still = still + 1 if now == seen and not routings.pending else 0
         seen = now
+
+
+def _embedder() -> Embedder:
+    """The model that messages and tables are embedded with."""
+    return llm.embedder(os.environ.get("LMOS_EMBEDDER") or "minilm")
