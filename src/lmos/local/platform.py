@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
@@ -94,14 +95,15 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder()) as routings,
             ):
-                router = self._routing.open(llm.embedder(), self.project.directory)
+                opened = partial(self._routing.open, llm.embedder(), self.project.directory)
+                router = opened()
                 supervisor = Supervisor(
                     routings,
                     router,
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
-                    open_router=lambda name: open_router(name, llm.embedder()),
+                    open_router=opened,
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
