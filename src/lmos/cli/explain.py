@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lmos.cli.ask import split_words
-from lmos.cli.platform import Platform, output_option, path_of, url_option
+from lmos.cli.platform import Platform, fail, output_option, path_of, url_option
 
 #: A conversation and one of its turns, as one word.
 _TURN = re.compile(r"[^\s/]+/[^\s/]+")
@@ -16,7 +16,7 @@ _EPILOG = """Examples:
 
   lmos explain acme/web "how much do I owe you?"
 
-  lmos explain 3f9a2c/t1 --tenant acme
+  lmos explain 3f9a2c/last --tenant acme
 """
 
 
@@ -33,9 +33,8 @@ def command(words: tuple[str, ...], tenant: str | None, url: str | None, output:
     """
     platform = Platform(url)
     if len(words) == 1 and _TURN.fullmatch(words[0]):
-        conversation, _, turn = words[0].partition("/")
         tenant = tenant or platform.channel(None)[0]
-        path = path_of("apis", "v1", tenant, "conversations", conversation, "turns", turn)
+        path = turn_path(platform, tenant, words[0])
         told = platform.get(path)
         said = record_lines(told)
     else:
@@ -49,6 +48,18 @@ def command(words: tuple[str, ...], tenant: str | None, url: str | None, output:
         return
     for line in said:
         click.echo("  " + line)
+
+
+def turn_path(platform: Platform, tenant: str, word: str) -> str:
+    """Where the turn of `CONVERSATION/TURN` is; the turn `last` is the conversation's newest."""
+    conversation, _, turn = word.partition("/")
+    place = ("apis", "v1", tenant, "conversations", conversation)
+    if turn == "last":
+        turns = platform.get(path_of(*place))["turns"]
+        if not turns:
+            fail(f"nothing is kept of the decisions in conversation {conversation}")
+        turn = turns[-1]["turnId"]
+    return path_of(*place, "turns", turn)
 
 
 def lines(decision: dict[str, Any]) -> list[str]:

@@ -183,6 +183,7 @@ def _laid(
         rows=Rows(blocks, np.append(firsts(texts), texts.sum())),
         numbers=numbers,
         starts=firsts(sizes),
+        examples=_examples(blocks, sizes),
         firsts=firsts(capabilities),
         owners=np.repeat(np.arange(len(blocks)), capabilities),
         places=places,
@@ -257,6 +258,15 @@ def _learned(
     texts = [text for block in plan.blocks for text in block.texts]
     said = np.concatenate([np.zeros(0, bool), *(block.said for block in plan.blocks)])
     return learn(texts, plan.arena.at, places, numbers, said)
+
+
+def _examples(blocks: Sequence[Block], sizes: "Numbers") -> "Numbers":
+    """How many examples each capability has."""
+    import numpy as np
+
+    said = np.concatenate([np.zeros(0, np.int64), *(block.said for block in blocks)])
+    found: Numbers = np.diff(np.append(0, said.cumsum())[np.append(0, sizes.cumsum())])
+    return found
 
 
 def _lengths(blocks: Sequence[Block]) -> "Numbers":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Letters of a word that is corrected, at least and at most; from LONG on it may have two errors.
-SHORTEST, LONG, LONGEST = 4, 7, 30
+SHORTEST, LONG, LONGEST = 4, 8, 30
 #: Words of a message that are looked at. Models read no more of it.
 MAX_WORDS = 256
 

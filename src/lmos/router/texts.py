@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from lmos.model import RoutableAgent
+from lmos.router import wording
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,8 @@ class Row:
 class Block:
     """An agent's texts, by capability: `keys` names these, `sizes` int[capabilities] tells how many
     texts each has. `said` bool[texts] tells which are examples of what users say, rather than
-    names and descriptions. `digest` is a hash of all that the agent says.
+    names and descriptions; they come first in their capability. `digest` is a hash of all that the
+    agent says.
     """
 
     agent: RoutableAgent
@@ -53,14 +55,13 @@ class Block:
         """
         import numpy as np
 
-        found = list(_texts(agent)) or [("", [_alone(agent)])]
-        examples = {text.strip() for offer in agent.capabilities for text in offer.examples}
+        found = list(_texts(agent)) or [("", [], wording.of_agent(agent))]
         return cls(
             agent=agent,
-            texts=tuple(text for _, texts in found for text in texts),
-            keys=tuple(key for key, _ in found),
-            sizes=np.array([len(texts) for _, texts in found], np.int64),
-            said=np.array([text in examples for _, texts in found for text in texts], bool),
+            texts=tuple(text for _, said, words in found for text in (*said, *words)),
+            keys=tuple(key for key, _, _ in found),
+            sizes=np.array([len(said) + len(words) for _, said, words in found], np.int64),
+            said=np.concatenate([np.arange(len(s) + len(w)) < len(s) for _, s, w in found]),
             digest=hashlib.sha256(agent.model_dump_json().encode()).digest(),
         )
 
@@ -161,17 +162,11 @@ class Arena:
         return self._parts[-1][used - self._starts[-1] :]
 
 
-def _texts(agent: RoutableAgent) -> Iterator[tuple[str, list[str]]]:
+def _texts(agent: RoutableAgent) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Of each capability that has any the examples, and what is said of it."""
     for capability in agent.capabilities:
-        texts = (*capability.examples, capability.description, _spoken(capability.name))
-        if stripped := list(dict.fromkeys(text.strip() for text in texts if text.strip())):
-            yield capability.key, stripped
-
-
-def _alone(agent: RoutableAgent) -> str:
-    return agent.description.strip() or _spoken(agent.name) or agent.name
-
-
-def _spoken(name: str) -> str:
-    """A name as words."""
-    return name.replace("-", " ").replace("_", " ").strip()
+        examples = (example.strip() for example in capability.examples)
+        said = list(dict.fromkeys(example for example in examples if example))
+        words = [text for text in wording.of_capability(agent, capability) if text not in said]
+        if said or words:
+            yield capability.key, said, words

@@ -8,7 +8,6 @@ decisions `lmos.runtime.decisions`. The turns of one conversation are answered o
 in the order in which they came.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
@@ -43,7 +42,7 @@ from lmos.runtime.order import Lines
 from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
-from lmos.state import History, MemoryState, Past
+from lmos.state import History, MemoryState, Past, at_once
 from lmos.state.leases import leases_of
 
 #: Seconds that the decision log gets to write what waits when the supervisor is closed.
@@ -147,7 +146,8 @@ class Supervisor:
 
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
-        return await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+        past, shared = await at_once(self.state, self._history.past(turn), self.memory.read(turn))
+        return past, shared
 
     async def _answered(
         self, turn: Turn, past: Past, shared: Values

@@ -37,7 +37,7 @@ REST = 10.0
 
 
 def collections(spec: str, environment: Mapping[str, str] | None = None) -> Indexes:
-    """The collections of the server that `qdrant://host:port/name` means, by the names of tables."""
+    """The collections of the server of `qdrant://host:port/name`, by the names of tables."""
     if importlib.util.find_spec("qdrant_client") is None:
         raise errors.MissingExtra("qdrant", "an index in Qdrant")
     parts = urlsplit(spec)

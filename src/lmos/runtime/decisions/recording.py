@@ -103,6 +103,7 @@ class Recorder:
         await self._until_done(partial(self._log.index, name, trails), len(trails))
         for trail in trails:
             await self._until_done(partial(self._log.append, trail), 1)
+        await self._until_done(partial(self._log.withdraw, trails), 0)
 
     async def _until_done(self, write: Write, turns: int) -> None:
         """Writes when the state can be used; what it refuses is lost."""
@@ -114,7 +115,7 @@ class Recorder:
                 await asyncio.sleep(RETRY)
             except Exception:
                 self.lost += turns
-                log.exception("%d turns could not be logged", turns)
+                log.exception("the decision log could not be written; %d turns are lost", turns)
                 return None
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Messages kept of a conversation as the router was asked, and characters of each.
 MESSAGES, LENGTH = 8, 4_000
+#: The most probable agents that are kept of a decision.
+CANDIDATES = 5
 #: Agents noted of one turn.
 MAX_ASKED = 50
 
@@ -143,7 +145,7 @@ class Trail:
             subset=turn.subset,
             conversation_id=turn.conversation_id,
             turn_id=turn.turn_id,
-            decision=self.decision if kept else wordless(self.decision),
+            decision=_logged(self.decision, kept),
             text_hash=text_hash,
             messages=_shortened(request.messages) if kept else (),
             active_agent=request.active_agent or "",
@@ -172,8 +174,14 @@ def wordless(decision: Decision) -> Decision:
 
 
 def _wordless_shadow(shadow: Shadowed) -> Shadowed:
-    decision = wordless(shadow.decision) if shadow.decision else None
+    decision = _logged(shadow.decision, kept=False) if shadow.decision else None
     return shadow.but(decision=decision, error=shadow.error.partition(":")[0])
+
+
+def _logged(decision: Decision, kept: bool) -> Decision:
+    """The decision as the log keeps it."""
+    decision = decision.but(candidates=decision.candidates[:CANDIDATES])
+    return decision if kept else wordless(decision)
 
 
 def _asked(step: Step, kept: bool) -> Asked:
