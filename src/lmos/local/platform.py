@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
@@ -23,7 +23,7 @@ from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, Embedder, errors
 from lmos.protocols import connecting, http
-from lmos.router import Router, open_router
+from lmos.router import Router
 from lmos.router.index import Indexes, open_indexes
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
@@ -96,14 +96,15 @@ class Platform:
                 ),
                 Routings(store, self._table_embedder(), self._indexes()) as routings,
             ):
-                router = self._routing.open(_embedder(), self.project.directory)
+                opened = partial(self._routing.open, _embedder(), self.project.directory)
+                router = opened()
                 supervisor = Supervisor(
                     routings,
                     router,
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
-                    open_router=self._shadow,
+                    open_router=opened,
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
@@ -119,11 +120,6 @@ class Platform:
             await asyncio.to_thread(stop_tracing)
 
     # --- parts ------------------------------------------------------------------------------------
-
-    def _shadow(self, name: str) -> Router:
-        """A router that decides beside, with the numbers and the model of the platform's own."""
-        routing = dataclasses.replace(self._routing, router=name)
-        return routing.open(_embedder(), self.project.directory)
 
     def _table_embedder(self) -> KeptVectors:
         """What embeds the texts of tables, and those alone: users' messages stay off the disk."""

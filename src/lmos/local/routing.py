@@ -20,13 +20,14 @@ class Routing:
     model: str = "auto"
     fit: Path | None = None
 
-    def open(self, embedder: Embedder, project: Path) -> Router:
-        """The router for a project's directory. `InvalidInput` when there is none of that name, it
+    def open(self, embedder: Embedder, project: Path, name: str = "") -> Router:
+        """The router for a project's directory, or another one by its name that may ask the same
+        model by the same numbers. `InvalidInput` when there is none of that name, it
         needs a model, or the fitted numbers cannot be read.
         """
         path = self.fit or project / FIT
         fit = Fit.read(path) if self.fit or path.is_file() else None
-        return open_router(self.router, embedder, self.model, fit=fit)
+        return open_router(name or self.router, embedder, self.model, fit=fit)
 
 
 def words_of(router: Router) -> str:
