@@ -130,8 +130,16 @@ async def test_channels_are_agents_of_graphql(client: Client) -> None:
     respond = graphql.responder(client.url, "acme/web")
     async with aclosing(respond(turn_of("how much do I owe"))) as events:
         assert answer([event async for event in events]) == "billing: how much do I owe"
-    for name, words in (("acme/ivr", "it has web"), (None, "no channel is named")):
-        async with aclosing(graphql.responder(client.url, name)(turn_of("hi"))) as events:
+    # clients of the original name tenant and channel in the turn's context
+    for name in (None, "lmos-runtime"):
+        async with aclosing(graphql.responder(client.url, name)(turn_of("my bill"))) as events:
+            assert answer([event async for event in events]) == "billing: my bill"
+    nowhere = turn_of("hi").but(channel="")
+    for name, turn, words in (
+        ("acme/ivr", turn_of("hi"), "it has web"),
+        (None, nowhere, "which channel"),
+    ):
+        async with aclosing(graphql.responder(client.url, name)(turn)) as events:
             failed = [event async for event in events][-1]
         assert isinstance(failed, Failed)
         assert failed.error.code == "CHANNEL_NOT_FOUND"

@@ -27,17 +27,24 @@ GROUP_PATH = f"/apis/{API_GROUP}/v1"
 
 def routes(store: Store, events: EventLog) -> list[Route]:
     """Everything of this module, to be put into an application."""
-    objects, tenants, log = _Objects(store), _Tenants(store), _Events(events)
+    objects, log = _Objects(store), _Events(events)
     named = "/namespaces/{namespace}/{plural}"
-    channels = "/apis/v1/tenants/{tenant}/channels"
     return [
         Route(GROUP_PATH + "/{plural}", objects.list, methods=["GET"]),
         Route(GROUP_PATH + named, objects.list, methods=["GET"]),
         Route(GROUP_PATH + named + "/{name}", objects.get, methods=["GET"]),
+        *tenant_routes(store),
+        Route("/apis/v1/events", log.stream, methods=["GET"]),
+    ]
+
+
+def tenant_routes(store: Store) -> list[Route]:
+    """What the original operator answers, and its runtime passes on."""
+    tenants, channels = _Tenants(store), "/apis/v1/tenants/{tenant}/channels"
+    return [
         Route(channels, tenants.channels, methods=["GET"]),
         Route(channels + "/{channel}", tenants.channel, methods=["GET"]),
         Route(channels + "/{channel}/routing", tenants.routing, methods=["GET"]),
-        Route("/apis/v1/events", log.stream, methods=["GET"]),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,13 +16,14 @@ from lmos.llm.kept import KeptVectors
 from lmos.local import watching
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
+from lmos.local.identity import Known, check_open, identified
 from lmos.local.output import Output
 from lmos.local.project import Project
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
-from lmos.protocols import connecting, http
+from lmos.protocols import connecting
 from lmos.router import DEFAULT, open_router
-from lmos.runtime import Routings, Supervisor
+from lmos.runtime import Routings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
@@ -32,7 +34,9 @@ SETTLE_TIMEOUT = 15.0
 class Platform:
     """Runs a project until `stop` is called or it is cancelled; nothing is left running then.
 
-    `after_start` is awaited once everything has settled.
+    `identity` is where the Tenants with their keys are, as `open_source` reads it; without it
+    everybody on this machine may ask, and others only where `open_to_all` says so. With it there is
+    no page, which knows no keys. `after_start` is awaited once everything has settled.
     """
 
     def __init__(
@@ -42,12 +46,16 @@ class Platform:
         host: str = "127.0.0.1",
         port: int | None = None,
         console: bool = True,
+        identity: str = "",
+        open_to_all: bool = False,
         output: Output | None = None,
         after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
     ) -> None:
+        check_open(host, bool(identity), open_to_all)
         self.project = project
         self.events = EventLog()
-        self._console = console
+        self._identity = identity
+        self._console = console and not identity
         self._output = output or Output()
         self._after_start = after_start
         self._listener = claim(host, port)
@@ -76,7 +84,7 @@ class Platform:
     async def run(self) -> None:
         """Starts everything, says where it is, and runs until stopped."""
         self._output.progress("loading the embedding model")
-        state = open_state("sqlite", self.project.state)
+        state = open_state(os.environ.get("LMOS_STATE") or "sqlite", self.project.state)
         try:
             async with (
                 DirectoryStore(
@@ -87,9 +95,11 @@ class Platform:
                     store, describe=registry.describe, probe=registry.probe, events=self.events
                 ),
                 Routings(store, self._table_embedder()) as routings,
+                identified(self._identity) as known,
             ):
-                supervisor = Supervisor(routings, open_router(DEFAULT, llm.embedder()), state)
-                async with self._serving(self._app(store, supervisor), supervisor):
+                router = open_router(DEFAULT, llm.embedder())
+                supervisor = Supervisor(routings, router, state, sign=known.sign)
+                async with self._serving(self._app(store, supervisor, known), supervisor):
                     await self._started(store, agents, routings)
                     await self._stop.wait()
                     self._output.line("stopping")
@@ -120,13 +130,15 @@ class Platform:
         async for changed in watching.changes(self.project):
             await agents.changed(changed)
 
-    def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
-        routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *api.routes(
-            store, self.events
-        )]  # fmt: skip
+    def _app(self, store: DirectoryStore, supervisor: Supervisor, known: Known) -> Starlette:
+        routes: list[BaseRoute] = [
+            *runtime_app.routes(supervisor, known.settings()),
+            *api.routes(store, self.events),
+        ]
         if not self._console:
-            routes.append(Route("/", lambda _: RedirectResponse("/health")))
-        app = Starlette(routes=routes, exception_handlers=http.exception_handlers)
+            home = Route("/", lambda _: RedirectResponse("/health"))
+            routes += identity.open_to_all([home])
+        app = runtime_app.application(routes, known.tenants)
         if self._console:
             self._mount_console(app, store, supervisor)
         return app
@@ -179,6 +191,7 @@ class Platform:
                 model=choice.name if choice.model else f"{choice.name} ({choice.why})",
                 url=self.url,
                 console=self._console,
+                identity=self._identity,
                 width=self._output.width,
             )
         )

@@ -2,8 +2,8 @@
 
 An application's message becomes a `Turn`; a `Responder` answers it with `TurnEvent`s; the router's
 part in that is a `Decision`. What the platform consists of is described by resources (`Agent`,
-`Channel`, `ChannelRouting`, `ChannelRollout`) in a `Store`. Everything that fails, fails with an
-`LmosError`.
+`Channel`, `ChannelRouting`, `ChannelRollout`, `Tenant`) in a `Store`. Everything that fails, fails
+with an `LmosError`.
 """
 
 from lmos.model.base import Model, Strict
@@ -36,6 +36,7 @@ from lmos.model.resources import (
     AgentAddress,
     AgentSpec,
     AgentStatus,
+    ApiKey,
     Capability,
     CapabilityGroup,
     Channel,
@@ -51,6 +52,10 @@ from lmos.model.resources import (
     Resource,
     RoutedCapability,
     Status,
+    Tenant,
+    TenantSpec,
+    TokenIssuer,
+    TurnLimits,
     UnresolvedCapability,
     kind_of,
 )
@@ -99,6 +104,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "ApiKey",
     "BinaryData",
     "Candidate",
     "Capability",
@@ -146,12 +152,16 @@ __all__ = [
     "Strict",
     "SubTask",
     "SystemContext",
+    "Tenant",
+    "TenantSpec",
     "Terminal",
     "TextDelta",
+    "TokenIssuer",
     "ToolCall",
     "ToolResult",
     "Turn",
     "TurnEvent",
+    "TurnLimits",
     "UnresolvedCapability",
     "Usage",
     "User",

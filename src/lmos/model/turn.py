@@ -32,6 +32,8 @@ class Turn(Model):
 
     `messages` is the history with the new message last. `agent` names the agent that the caller
     insists on. `deadline` is an absolute, timezone-aware moment. `trace` carries W3C trace headers.
+    `authorization` is the bearer token with which the next one is asked; it is no part of what is
+    told, so it never stands in a turn's wire form.
     """
 
     tenant: str = ""
@@ -46,6 +48,7 @@ class Turn(Model):
     agent: str | None = None
     deadline: datetime | None = None
     trace: Mapping[str, str] = Field(default_factory=dict)
+    authorization: str = Field(default="", repr=False, exclude=True)
 
     @property
     def text(self) -> str:

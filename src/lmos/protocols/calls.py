@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from lmos.model import Turn
 from lmos.model.errors import AgentFailed, AgentUnavailable, LmosError, Overloaded
 from lmos.protocols import http
 
@@ -66,6 +67,13 @@ def agent_error(refusal: Refusal) -> LmosError:
     if refusal.status == 503:
         return AgentUnavailable(text)
     return AgentFailed(text, status=refusal.status)
+
+
+def carried(turn: Turn) -> dict[str, str]:
+    """The headers with which a turn is passed on: its trace, and who asks."""
+    if not turn.authorization:
+        return dict(turn.trace)
+    return {**turn.trace, "authorization": f"Bearer {turn.authorization}"}
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ from lmos.runtime.metrics import Metrics
 from lmos.runtime.routings import Member
 
 Connect = Callable[[AgentAddress], Responder]
+#: The turn as the agent of that name is asked for it.
+Sign = Callable[[Turn, str], Turn]
 
 #: Seconds after which an agent that has not answered is late, however short the turn's time was.
 PATIENCE = 30.0
@@ -42,9 +44,14 @@ class Asking:
     """Asks agents over the protocols that they offer, and counts and times it."""
 
     def __init__(
-        self, connect: Connect, metrics: Metrics, breakers: Breakers | None = None
+        self,
+        connect: Connect,
+        metrics: Metrics,
+        breakers: Breakers | None = None,
+        sign: Sign | None = None,
     ) -> None:
         self._connect = connect
+        self._sign = sign
         self._metrics = metrics
         self._breakers = Breakers() if breakers is None else breakers
 
@@ -99,7 +106,8 @@ class Asking:
     ) -> AsyncGenerator[TurnEvent, None]:
         began = time.monotonic()
         with self._metrics.asking(member.name) as asking:
-            async with aclosing(self._responder(member)(turn)) as events:
+            asked = self._sign(turn, member.name) if self._sign else turn
+            async with aclosing(self._responder(member)(asked)) as events:
                 async for event in events:
                     if isinstance(event, Failed):
                         asking.failed = True

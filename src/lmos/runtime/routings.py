@@ -6,7 +6,7 @@ turns; only texts that are new are embedded.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +34,8 @@ log = logging.getLogger("lmos.runtime")
 RETRY = 1.0
 
 Identity = tuple[str, str, str]
+#: Brings the routing of a tenant's channel in a subset; whether there is one.
+Fetch = Callable[[str, str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,21 @@ class ChannelTable:
 
 
 class Routings:
-    """The newest snapshot of a store's ChannelRoutings, kept up to date while it is entered."""
+    """The newest snapshot of a store's ChannelRoutings, kept up to date while it is entered.
 
-    def __init__(self, store: Store, embedder: Embedder) -> None:
+    `fetch` is for stores that hold only what was asked for: it brings a channel's routing into the
+    store, and says whether there is one.
+    """
+
+    def __init__(self, store: Store, embedder: Embedder, fetch: Fetch | None = None) -> None:
         self.version = ""
         self._store = store
         self._embedder = embedder
+        self._fetch = fetch
         self._tables: dict[Identity, ChannelTable] = {}
         self._following = Following(store, ChannelRouting, Agent)
         self._building = False
+        self._refreshing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -126,6 +134,20 @@ class Routings:
             )
         return found
 
+    async def found(self, tenant: str, channel: str, subset: str = "stable") -> ChannelTable:
+        """The channel's table, fetched where it has to be; else as `find`."""
+        known = self._tables.get((tenant, channel, subset))
+        if known is not None:
+            return known
+        if self._fetch is not None and await self._fetch(tenant, channel, subset):
+            await self.refresh()
+        return self.find(tenant, channel, subset)
+
+    def check(self, tenant: str, channel: str) -> None:
+        """Raises `ChannelNotFound` where it is certain that there is no such channel."""
+        if self._fetch is None:
+            self.find(tenant, channel)
+
     def all(self, subset: str = "stable") -> list[ChannelTable]:
         """Every channel's table of a subset, by tenant and channel."""
         return [self._tables[key] for key in sorted(self._tables) if key[2] == subset]
@@ -137,16 +159,17 @@ class Routings:
 
     async def refresh(self) -> None:
         """Builds a snapshot of the store as it is now and swaps it in."""
-        routings, _ = await self._store.list(ChannelRouting)
-        agents, version = await self._store.list(Agent)
-        by_name = {(a.metadata.namespace, a.name): a for a in agents}
-        tables: dict[Identity, ChannelTable] = {}
-        for routing in routings:
-            key = (routing.tenant, routing.channel, routing.subset)
-            if key not in tables and routing.spec.capability_groups:
-                tables[key] = await self._table(routing, by_name, self._tables.get(key))
-        self._tables = tables
-        self.version = version
+        async with self._refreshing:  # an older one must not replace a newer
+            routings, _ = await self._store.list(ChannelRouting)
+            agents, version = await self._store.list(Agent)
+            by_name = {(a.metadata.namespace, a.name): a for a in agents}
+            tables: dict[Identity, ChannelTable] = {}
+            for routing in routings:
+                key = (routing.tenant, routing.channel, routing.subset)
+                if key not in tables and routing.spec.capability_groups:
+                    tables[key] = await self._table(routing, by_name, self._tables.get(key))
+            self._tables = tables
+            self.version = version
 
     # --- inside -----------------------------------------------------------------------------------
 

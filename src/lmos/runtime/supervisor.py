@@ -27,7 +27,7 @@ from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
-from lmos.runtime.asking import Asking, Connect
+from lmos.runtime.asking import Asking, Connect, Sign
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
@@ -52,11 +52,12 @@ class Supervisor:
         *,
         timeout: float = TIMEOUT,
         breakers: Breakers | None = None,
+        sign: Sign | None = None,
     ) -> None:
         self.routings = routings
         self.metrics = Metrics()
         self._router = router
-        self._asking = Asking(connect, self.metrics, breakers)
+        self._asking = Asking(connect, self.metrics, breakers, sign)
         self._timeout = timeout
         self._history = History(state)
         self._lines = Lines()
@@ -81,12 +82,12 @@ class Supervisor:
             stop.request()
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
         deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
         async with self._lines.turn(key_of("turns", turn), deadline):
-            past = await self._history.past(turn)
+            past = await self._past(turn)
             turn = past.before(turn.but(deadline=deadline))
             decision = await self._decide(channel, turn, past)
             work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
@@ -107,9 +108,18 @@ class Supervisor:
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
-        past = await self._history.past(turn)
+        channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
+        past = await self._past(turn)
         return await self._decide(channel, past.before(turn), past)
+
+    async def _past(self, turn: Turn) -> Past:
+        """The turn's conversation. It belongs to the first user who was known in it: to others it
+        is not there, whoever knows its id. Until then it is with who knows the id.
+        """
+        past = await self._history.past(turn)
+        if past.users and turn.user.id not in past.users:
+            raise errors.NotFound(f"this user has no conversation {turn.conversation_id!r}")
+        return past
 
     # --- deciding ---------------------------------------------------------------------------------
 

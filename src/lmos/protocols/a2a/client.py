@@ -140,7 +140,7 @@ def _call(
 
 
 def _headers(turn: Turn, agent: Card) -> dict[str, str]:
-    headers = {"a2a-version": "1.0", **turn.trace}
+    headers = {"a2a-version": "1.0", **calls.carried(turn)}
     headers["accept"] = calls.EVENT_STREAM if agent.streams else "application/json"
     if agent.extended:
         headers["a2a-extensions"] = codec.EXTENSION

@@ -45,7 +45,7 @@ def responder(url: str, agent: str = "") -> Responder:
 
 def _headers(turn: Turn) -> dict[str, str]:
     subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    return {"accept": calls.EVENT_STREAM, **subset, **turn.trace}
+    return {"accept": calls.EVENT_STREAM, **subset, **calls.carried(turn)}
 
 
 def input_of(turn: Turn) -> dict[str, Any]:

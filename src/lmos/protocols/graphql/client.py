@@ -176,7 +176,7 @@ async def _leave(socket: "aiohttp.ClientWebSocketResponse") -> None:
 
 def _headers(turn: Turn) -> dict[str, str]:
     subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    return {**subset, **turn.trace}
+    return {**subset, **calls.carried(turn)}
 
 
 def _data(message: Mapping[str, Any], who: str) -> Any:

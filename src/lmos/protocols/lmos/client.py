@@ -44,7 +44,8 @@ def responder(base_url: str) -> Responder:
 
 def _headers(turn: Turn) -> dict[str, str]:
     subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    return {"accept": calls.EVENT_STREAM, "x-turn-id": turn.turn_id, **subset, **turn.trace}
+    carried = calls.carried(turn)
+    return {"accept": calls.EVENT_STREAM, "x-turn-id": turn.turn_id, **subset, **carried}
 
 
 def platform_error(refusal: calls.Refusal) -> LmosError:

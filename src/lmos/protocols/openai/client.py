@@ -80,7 +80,7 @@ class _Remote:
             headers["authorization"] = f"Bearer {self._api_key}"
         if turn.subset != STABLE:
             headers["x-subset"] = turn.subset
-        return headers | dict(turn.trace)
+        return calls.carried(turn) | headers
 
 
 class Delta(Model):

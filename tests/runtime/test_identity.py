@@ -1,0 +1,353 @@
+"""Who asks: keys, tokens, users and their conversations, limits, and what agents are told of it."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+from identity_parts import ACME, GLOBEX, House, bearer, digest, housed, tenant
+from runtime_parts import served
+from starlette.applications import Starlette
+
+from lmos.model import ApiKey, TurnLimits, errors
+from lmos.protocols.tokens import Tokens
+from lmos.runtime import app
+from lmos.runtime.identity import JWKS, Rates, Signer
+
+
+def said(text: str = "show me my bill", user: str = "", channel: str = "web") -> dict[str, Any]:
+    return {
+        "inputContext": {"messages": [{"role": "user", "content": text}]},
+        "systemContext": {"channelId": channel},
+        "userContext": {"userId": user},
+    }
+
+
+async def ask(
+    house: House,
+    headers: dict[str, str],
+    *,
+    user: str = "",
+    conversation: str = "c",
+    tenant: str = "acme",
+) -> tuple[int, dict[str, Any]]:
+    path = f"{house.url}/apis/v1/{tenant}/chat/{conversation}/message"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(path, json=said(user=user), headers=headers) as response,
+    ):
+        return response.status, await response.json(content_type=None)
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+async def test_keys_are_rotated_by_having_two_for_a_while() -> None:
+    async with housed() as house:
+        await house.change(tenant("acme", ACME, "lmos_the-next"))
+        assert (await ask(house, bearer(ACME)))[0] == 200
+        assert (await ask(house, {"x-api-key": "lmos_the-next"}))[0] == 200
+        await house.change(tenant("acme", "lmos_the-next"))
+        status, body = await ask(house, bearer(ACME))
+        assert (status, body["errorCode"]) == (401, "UNAUTHENTICATED")
+        assert ACME not in str(body)
+        assert (await ask(house, bearer("lmos_the-next")))[0] == 200
+
+
+async def test_a_change_of_the_store_counts_without_being_told() -> None:
+    async with housed() as house:
+        await house.store.apply(tenant("acme", "lmos_other"), "test", force=True)
+        async with asyncio.timeout(5):
+            while (await ask(house, bearer("lmos_other")))[0] != 200:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_key_ends_when_it_says() -> None:
+    now = datetime.now(UTC)
+    keys = [
+        {"sha256": digest("lmos_old"), "expires": now - timedelta(seconds=1)},
+        {"sha256": digest("lmos_new"), "expires": now + timedelta(hours=1)},
+    ]
+    async with housed(tenant("acme").but(spec=tenant("acme").spec.but(
+        keys=tuple(ApiKey.model_validate(key) for key in keys)
+    ))) as house:  # fmt: skip
+        status, body = await ask(house, bearer("lmos_old"))
+        assert status == 401
+        assert "expired" in body["message"]
+        assert (await ask(house, bearer("lmos_new")))[0] == 200
+
+
+async def test_a_key_of_two_tenants_opens_neither(caplog: pytest.LogCaptureFixture) -> None:
+    async with housed(tenant("acme", ACME, "lmos_own"), tenant("globex", ACME)) as house:
+        assert (await ask(house, bearer(ACME)))[0] == 401
+        assert (await ask(house, bearer("lmos_own")))[0] == 200
+    assert "acme and globex" in caplog.text
+    assert ACME not in caplog.text
+
+
+async def test_without_tenants_nobody_gets_in() -> None:
+    async with housed() as house:
+        for name in ("acme", "globex", "operators"):
+            await house.store.delete(tenant(name).key)
+        await house.tenants.refresh()
+        assert (await ask(house, bearer(ACME)))[0] == 401
+        assert (await ask(house, {}))[0] == 401
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+async def trusting(house: House, **more: Any) -> None:
+    """Acme trusts the issuer for the audience `lmos`."""
+    issuer = {"issuer": house.issuer.url, "audience": "lmos", **more}
+    await house.change(tenant("acme", tokens=[issuer]))
+
+
+async def test_a_token_speaks_for_its_user_in_its_tenant() -> None:
+    async with housed() as house:
+        await trusting(house)
+        token = bearer(house.issuer.token("alice", "lmos", groups=["staff"]))
+        assert (await ask(house, token, user="somebody-else"))[0] == 200
+        user = house.billing.turns[-1].user
+        assert user.id == "alice"
+        assert user.claims["groups"] == ["staff"]
+        assert (await ask(house, token, tenant="globex"))[0] == 403
+
+
+async def test_keys_of_the_issuer_are_found_and_followed_and_kept() -> None:
+    async with housed() as house:
+        await trusting(house)
+        for _ in range(3):
+            assert (await ask(house, bearer(house.issuer.token("a", "lmos"))))[0] == 200
+        assert house.issuer.looked == 1
+        house.issuer.rotate()
+        (checking,) = house.tenants._tokens.values()
+        checking._keys._read_at = float("-inf")  # type: ignore[union-attr]
+        assert (await ask(house, bearer(house.issuer.token("a", "lmos"))))[0] == 200
+        assert house.issuer.looked == 2
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "expired": {"exp": time.time() - 120},
+    "without an end": {"exp": None},
+    "not yet": {"nbf": time.time() + 3600},
+    "without a user": {"sub": None},
+    "other audience": {"aud": "somebody-else"},
+    "other issuer": {"iss": "http://127.0.0.1:1"},
+    "other tenant": {"tid": "globex"},
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+async def test_tokens_that_do_not_count(what: str) -> None:
+    async with housed() as house:
+        await trusting(house, tenantClaim="tid")
+        good = {"tid": "acme"}
+        assert (await ask(house, bearer(house.issuer.token("a", "lmos", **good))))[0] == 200
+        bad = house.issuer.token("a", "lmos", **{**good, **BAD[what]})
+        assert (await ask(house, bearer(bad)))[0] == 401
+
+
+async def test_clocks_may_differ_a_little() -> None:
+    async with housed() as house:
+        await trusting(house)
+        late = house.issuer.token("a", "lmos", exp=time.time() - 10)
+        assert (await ask(house, bearer(late)))[0] == 200
+
+
+async def test_tokens_made_by_others_do_not_count() -> None:
+    async with housed() as house:
+        await trusting(house)
+        kid = next(iter(house.issuer.keys))
+        claims = {"iss": house.issuer.url, "aud": "lmos", "sub": "a", "exp": time.time() + 60}
+        forged = [
+            jwt.encode(claims, None, "none", headers={"kid": kid}),
+            jwt.encode(claims, "a-shared-secret-of-more-than-32-bytes", headers={"kid": kid}),
+            "a.b.c",
+            "..",
+        ]
+        house.issuer.rotate()
+        forged.append(house.issuer.token("a", "lmos"))
+        for token in forged[:4]:
+            assert (await ask(house, bearer(token)))[0] == 401, token
+
+
+async def test_one_issuer_for_two_tenants_tells_them_apart_or_opens_neither(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with housed() as house:
+        shared = {"issuer": house.issuer.url, "audience": "lmos"}
+        claimed = {**shared, "tenantClaim": "tid"}
+        await house.change(tenant("acme", tokens=[claimed]), tenant("globex", tokens=[claimed]))
+        token = bearer(house.issuer.token("a", "lmos", tid="globex"))
+        assert (await ask(house, token))[0] == 403
+        assert (await ask(house, token, tenant="globex"))[0] == 200
+        await house.change(tenant("acme", tokens=[shared]), tenant("globex", tokens=[shared]))
+        assert (await ask(house, token, tenant="globex"))[0] == 401
+    assert "open none of acme, globex" in caplog.text
+
+
+async def test_an_issuer_that_cannot_be_asked_is_no_reason_to_send_users_away() -> None:
+    async with housed() as house:
+        gone = {"issuer": "http://127.0.0.1:9", "audience": "lmos"}
+        await house.change(tenant("acme", tokens=[gone]))
+        token = house.issuer.token("a", "lmos", iss="http://127.0.0.1:9")
+        assert (await ask(house, bearer(token)))[0] == 503
+
+
+# --- a conversation's user ------------------------------------------------------------------------
+
+
+async def test_a_conversation_is_its_users() -> None:
+    async with housed() as house:
+        key = bearer(ACME)
+        assert (await ask(house, key, user="alice"))[0] == 200
+        for other in ("bob", ""):
+            status, body = await ask(house, key, user=other)
+            assert (status, body["errorCode"]) == (404, "NOT_FOUND")
+        decision = f"{house.url}/apis/v1/tenants/acme/channels/web/decision"
+        body = {"text": "and last month?", "conversationId": "c"}
+        async with (
+            aiohttp.ClientSession(headers=key) as session,
+            session.post(decision, json=body) as response,
+        ):
+            assert response.status == 404
+        assert (await ask(house, key, user="alice"))[0] == 200
+        assert len(house.billing.turns) == 2
+
+
+async def test_one_that_begins_without_a_user_is_the_first_ones_who_is_known() -> None:
+    async with housed() as house:
+        key = bearer(ACME)
+        for user, status in (("", 200), ("", 200), ("alice", 200), ("", 404), ("bob", 404)):
+            assert (await ask(house, key, user=user))[0] == status, user
+
+
+async def test_tenants_have_conversations_of_the_same_name() -> None:
+    async with housed() as house:
+        assert (await ask(house, bearer(ACME), user="alice"))[0] == 200
+        assert (await ask(house, bearer(GLOBEX), user="bob", tenant="globex"))[0] == 200
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+async def test_who_asks_too_much_is_told_when_to_come_back() -> None:
+    limits = {"userTurnsPerSecond": 0.1, "userBurst": 2}
+    async with housed(tenant("acme", ACME, limits=limits)) as house:
+        key = bearer(ACME)
+        for number in range(2):
+            assert (await ask(house, key, user="a", conversation=str(number)))[0] == 200
+        path = f"{house.url}/apis/v1/acme/chat/c/message"
+        model = {"model": "acme/web", "messages": [{"role": "user", "content": "my bill"}]}
+        async with aiohttp.ClientSession(headers=key) as session:
+            async with session.post(path, json=said(user="a")) as response:
+                body = await response.json(content_type=None)
+                assert (response.status, body["errorCode"]) == (429, "OVERLOADED")
+                assert 1 <= int(response.headers["retry-after"]) <= 10
+            url, user = f"{house.url}/v1/chat/completions", {"user": "a"}
+            async with session.post(url, json=model, headers=user) as response:
+                assert (response.status, "retry-after" in response.headers) == (429, True)
+        assert (await ask(house, key, user="b", conversation="other"))[0] == 200
+
+
+def test_buckets_fill_again() -> None:
+    now = [0.0]
+    limits = TurnLimits(turns_per_second=2, burst=3, user_turns_per_second=1, user_burst=1)
+    rates = Rates(lambda _: limits, clock=lambda: now[0])
+    rates.take("t", "a")
+    with pytest.raises(errors.Overloaded, match="this user") as refused:
+        rates.take("t", "a")
+    assert refused.value.retry_after == pytest.approx(1)
+    rates.take("t", "b")
+    rates.take("t", "c")
+    with pytest.raises(errors.Overloaded, match="tenant t may ask for 2"):
+        rates.take("t", "d")
+    rates.take("other", "a")
+    now[0] = 0.5
+    rates.take("t", "d")
+    now[0] = 1.0
+    rates.take("t", "a")
+
+
+def test_as_many_buckets_as_are_allowed_are_kept() -> None:
+    limits = TurnLimits(user_turns_per_second=1)
+    rates = Rates(lambda _: limits, clock=lambda: 0.0, buckets=10)
+    for number in range(100):
+        rates.take("t", str(number))
+    assert len(rates._buckets) == 10
+
+
+# --- what agents are told -------------------------------------------------------------------------
+
+
+async def test_agents_are_told_who_the_user_is_signed_for_them_alone() -> None:
+    async with housed() as house:
+        await trusting(house)
+        seen: list[str] = []
+        house.supervisor._asking._connect = _overhearing(house.supervisor._asking._connect, seen)
+        token = bearer(house.issuer.token("alice", "lmos", groups=["staff"]))
+        assert (await ask(house, token))[0] == 200
+        (statement,) = seen
+        keys = house.url + JWKS
+        checking = Tokens(jwks_url=keys, issuer="lmos-runtime", audience="billing")
+        claims = await checking.claims(statement)
+        assert claims["sub"] == "alice"
+        assert (claims["tenant"], claims["channel"], claims["verified"]) == ("acme", "web", True)
+        assert claims["groups"] == ["staff"]
+        assert claims["iss"] == "lmos-runtime"
+        other = Tokens(jwks_url=keys, issuer="lmos-runtime", audience="orders")
+        with pytest.raises(errors.Unauthenticated, match="audience"):
+            await other.claims(statement)
+
+
+def _overhearing(connect: Any, seen: list[str]) -> Any:
+    def connected(address: Any) -> Any:
+        def respond(turn: Any) -> Any:
+            seen.append(turn.authorization)
+            return connect(address)(turn)
+
+        return respond
+
+    return connected
+
+
+def test_statements_are_used_again_while_they_are_fresh() -> None:
+    from runtime_parts import turn_of
+
+    now = [1000.0]
+    signer, turn = Signer(clock=lambda: now[0]), turn_of("hi")
+    first = signer.statement(turn, "billing")
+    now[0] = 1060.0
+    assert signer.statement(turn, "billing") == first
+    assert signer.statement(turn, "orders") != first
+    now[0] = 1200.0
+    assert signer.statement(turn, "billing") != first
+
+
+async def test_what_a_caller_says_that_it_was_verified_is_not_believed() -> None:
+    """Neither with a key nor where everybody may ask."""
+    carried = {
+        "tenant": "acme", "channel": "web", "conversationId": "c", "turnId": "t",
+        "messages": [{"role": "user", "content": "my bill"}],
+        "user": {"id": "boss", "claims": {"groups": ["root"]}}, "authorization": "forged",
+    }  # fmt: skip
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "my bill"}]}
+    message["metadata"] = {"urn:lmos:a2a:turn:1": {"turn": carried}}
+    async with housed() as house:
+        open_to_all: Starlette = app.application(app.routes(house.supervisor))
+        async with served(open_to_all) as anybody:
+            for url, headers in ((house.url, bearer(ACME)), (anybody, {})):
+                path = f"{url}/a2a/acme/web/a2a/message:send"
+                async with (
+                    aiohttp.ClientSession(headers=headers) as session,
+                    session.post(path, json={"message": message}) as response,
+                ):
+                    assert response.status == 200
+        for turn in house.billing.turns:
+            assert not turn.user.claims
+            assert turn.authorization != "forged"
+        assert len(house.billing.turns) == 2
