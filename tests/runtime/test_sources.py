@@ -142,15 +142,18 @@ async def test_a_control_plane_is_mirrored_and_watched() -> None:
     theirs = MemoryStore()
     await fill(theirs, "billing")
     async with (
-        served(control_plane(theirs)) as url,
-        open_source(url) as source,
+        served(control_plane(theirs)) as address,
+        open_source(address) as source,
         Routings(source.store, embedder(), source.fetch) as routings,
     ):
         await until(lambda: found(routings, "acme", "web") == ["billing"])
-        await until(lambda: not source.waiting_for() and not routings.pending)
-        (member,) = routings.find("acme", "web").members.values()
-        assert member.address is not None
-        assert member.address.url == "http://billing"
+        await until(lambda: not source.waiting_for())
+
+        def url() -> str:
+            address = routings.find("acme", "web").members["billing"].address
+            return address.url if address else ""
+
+        await until(lambda: url() == "http://billing")
         await fill(theirs, "billing", "orders")
         await until(lambda: found(routings, "acme", "web") == ["billing", "orders"])
         (listed, _) = await theirs.list(ChannelRouting)
@@ -168,6 +171,7 @@ async def test_a_control_plane_that_goes_and_comes_back_with_other_routings() ->
         Routings(source.store, embedder(), source.fetch) as routings,
     ):
         await until(lambda: found(routings, "acme", "web") == ["billing"])
+        await until(lambda: switch.watches == 3)
         switch.cut()
         assert found(routings, "acme", "web") == ["billing"]
         other = MemoryStore()
@@ -183,12 +187,14 @@ class Switch:
 
     def __init__(self, app: Any) -> None:
         self.app: Any = app
+        self.watches = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        self.watches += b"watch" in scope.get("query_string", b"")
         try:
             app = self.app or JSONResponse({"message": "away"}, 503)
             await app(scope, receive, send)

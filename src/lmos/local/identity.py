@@ -65,4 +65,4 @@ def check_open(host: str, identity_given: bool, allowed: bool) -> None:
 
 def identity_words(spec: str) -> str:
     """What people are told of it."""
-    return f"keys and tokens of {spec}" if spec else "open: whoever reaches it may ask, no keys"
+    return f"keys and tokens of {spec}" if spec else "open: whoever reaches this port may ask"
