@@ -9,13 +9,18 @@ import aiohttp
 import jwt
 import pytest
 from identity_parts import ACME, GLOBEX, House, bearer, digest, housed, tenant
-from runtime_parts import served
+from runtime_parts import BILL, agent_of, served, turn_of
 from starlette.applications import Starlette
 
+from lmos import Agent, Context
+from lmos.arc.serving import Settings as ServingSettings
+from lmos.arc.serving import app as serving_app
+from lmos.arc.serving import trusting
+from lmos.llm import ScriptedModel
 from lmos.model import ApiKey, TurnLimits, errors
-from lmos.protocols.tokens import Tokens
+from lmos.protocols.tokens import JWKS, Tokens
 from lmos.runtime import app
-from lmos.runtime.identity import JWKS, Rates, Signer
+from lmos.runtime.identity import Rates, Signer
 
 
 def said(text: str = "show me my bill", user: str = "", channel: str = "web") -> dict[str, Any]:
@@ -100,7 +105,7 @@ async def test_without_tenants_nobody_gets_in() -> None:
 # --- tokens ---------------------------------------------------------------------------------------
 
 
-async def trusting(house: House, **more: Any) -> None:
+async def trusting_issuer(house: House, **more: Any) -> None:
     """Acme trusts the issuer for the audience `lmos`."""
     issuer = {"issuer": house.issuer.url, "audience": "lmos", **more}
     await house.change(tenant("acme", tokens=[issuer]))
@@ -108,7 +113,7 @@ async def trusting(house: House, **more: Any) -> None:
 
 async def test_a_token_speaks_for_its_user_in_its_tenant() -> None:
     async with housed() as house:
-        await trusting(house)
+        await trusting_issuer(house)
         token = bearer(house.issuer.token("alice", "lmos", groups=["staff"]))
         assert (await ask(house, token, user="somebody-else"))[0] == 200
         user = house.billing.turns[-1].user
@@ -119,7 +124,7 @@ async def test_a_token_speaks_for_its_user_in_its_tenant() -> None:
 
 async def test_keys_of_the_issuer_are_found_and_followed_and_kept() -> None:
     async with housed() as house:
-        await trusting(house)
+        await trusting_issuer(house)
         for _ in range(3):
             assert (await ask(house, bearer(house.issuer.token("a", "lmos"))))[0] == 200
         assert house.issuer.looked == 1
@@ -144,7 +149,7 @@ BAD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("what", BAD)
 async def test_tokens_that_do_not_count(what: str) -> None:
     async with housed() as house:
-        await trusting(house, tenantClaim="tid")
+        await trusting_issuer(house, tenantClaim="tid")
         good = {"tid": "acme"}
         assert (await ask(house, bearer(house.issuer.token("a", "lmos", **good))))[0] == 200
         bad = house.issuer.token("a", "lmos", **{**good, **BAD[what]})
@@ -153,14 +158,14 @@ async def test_tokens_that_do_not_count(what: str) -> None:
 
 async def test_clocks_may_differ_a_little() -> None:
     async with housed() as house:
-        await trusting(house)
+        await trusting_issuer(house)
         late = house.issuer.token("a", "lmos", exp=time.time() - 10)
         assert (await ask(house, bearer(late)))[0] == 200
 
 
 async def test_tokens_made_by_others_do_not_count() -> None:
     async with housed() as house:
-        await trusting(house)
+        await trusting_issuer(house)
         kid = next(iter(house.issuer.keys))
         claims = {"iss": house.issuer.url, "aud": "lmos", "sub": "a", "exp": time.time() + 60}
         forged = [
@@ -286,7 +291,7 @@ def test_as_many_buckets_as_are_allowed_are_kept() -> None:
 
 async def test_agents_are_told_who_the_user_is_signed_for_them_alone() -> None:
     async with housed() as house:
-        await trusting(house)
+        await trusting_issuer(house)
         seen: list[str] = []
         house.supervisor._asking._connect = _overhearing(house.supervisor._asking._connect, seen)
         token = bearer(house.issuer.token("alice", "lmos", groups=["staff"]))
@@ -304,6 +309,40 @@ async def test_agents_are_told_who_the_user_is_signed_for_them_alone() -> None:
             await other.claims(statement)
 
 
+async def test_an_agent_that_trusts_the_runtime_lets_nobody_else_in() -> None:
+    contexts: list[Context] = []
+    agent: Agent[Any, Any] = Agent(name="billing", model=ScriptedModel("ok", "ok").model)
+
+    @agent.input_filter
+    def keep(ctx: Context, text: str) -> str:
+        contexts.append(ctx)
+        return text
+
+    async with housed() as house:
+        trusting_it = ServingSettings(auth=trusting(house.url, "billing"))
+        async with served(serving_app(agent, trusting_it)) as url:
+            await trusting_issuer(house)
+            billing = agent_of("billing", url, BILL)
+            await house.store.patch_status(billing)
+            await house.supervisor.routings.refresh()
+            token = bearer(house.issuer.token("alice", "lmos", groups=["staff"]))
+            assert (await ask(house, token))[0] == 200
+            house.billing.turns.clear()
+            forged = house.issuer.token("boss", "billing", iss="lmos-runtime")
+            other = Signer().statement(turn_of("hi"), "billing")
+            replayed = house.signer.statement(turn_of("hi"), "orders")
+            path = f"{url}/v1/chat/completions"
+            body = {"model": "billing", "messages": [{"role": "user", "content": "hi"}]}
+            async with aiohttp.ClientSession() as session:
+                for headers in ({}, bearer(forged), bearer(other), bearer(replayed), bearer(ACME)):
+                    async with session.post(path, json=body, headers=headers) as response:
+                        assert response.status == 401
+    (ctx,) = contexts
+    assert ctx.user.id == "alice"
+    assert (ctx.user.claims["tenant"], ctx.user.claims["verified"]) == ("acme", True)
+    assert ctx.user.claims["groups"] == ["staff"]
+
+
 def _overhearing(connect: Any, seen: list[str]) -> Any:
     def connected(address: Any) -> Any:
         def respond(turn: Any) -> Any:
@@ -316,8 +355,6 @@ def _overhearing(connect: Any, seen: list[str]) -> Any:
 
 
 def test_statements_are_used_again_while_they_are_fresh() -> None:
-    from runtime_parts import turn_of
-
     now = [1000.0]
     signer, turn = Signer(clock=lambda: now[0]), turn_of("hi")
     first = signer.statement(turn, "billing")

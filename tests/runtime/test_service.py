@@ -22,8 +22,7 @@ from lmos.local.platform import Platform
 from lmos.local.project import Project
 from lmos.model import errors
 from lmos.protocols import http
-from lmos.protocols.tokens import Tokens
-from lmos.runtime.identity import JWKS
+from lmos.protocols.tokens import JWKS, Tokens
 
 LMOS = [sys.executable, "-m", "lmos", "runtime"]
 

@@ -74,8 +74,8 @@ def command(
 
     from lmos.local.service import Service, Settings, serve
     from lmos.protocols import loop
+    from lmos.protocols.tokens import RUNTIME
     from lmos.router import DEFAULT
-    from lmos.runtime.identity import ISSUER
 
     async def main() -> None:
         service = Service(
@@ -89,7 +89,7 @@ def command(
                 identity=identity,
                 open=open_,
                 signing_key=signing_key,
-                issuer=issuer or ISSUER,
+                issuer=issuer or RUNTIME,
                 token=os.environ.get("LMOS_ROUTINGS_TOKEN", ""),
                 origins=cors_origin,
             )

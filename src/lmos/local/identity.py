@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lmos.model import errors
 from lmos.protocols.origins import is_loopback
+from lmos.protocols.tokens import RUNTIME
 from lmos.runtime.app import Ready, Settings
 from lmos.runtime.asking import Sign
-from lmos.runtime.identity import ISSUER, Rates, Signer, Tenants
+from lmos.runtime.identity import Rates, Signer, Tenants
 from lmos.runtime.sources import open_source
 
 
@@ -37,7 +38,7 @@ class Known:
 
 @asynccontextmanager
 async def identified(
-    spec: str, *, signing_key: Path | None = None, issuer: str = ISSUER, token: str = ""
+    spec: str, *, signing_key: Path | None = None, issuer: str = RUNTIME, token: str = ""
 ) -> AsyncGenerator[Known, None]:
     """What the Tenants at the path or URL say, followed inside the block; without one, nothing.
 

@@ -23,10 +23,10 @@ from lmos.local.identity import Known, check_open, identified, identity_words
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import errors
 from lmos.protocols import connecting
+from lmos.protocols.tokens import RUNTIME
 from lmos.router import DEFAULT, open_router
 from lmos.runtime import Routings, Supervisor
 from lmos.runtime import app as runtime_app
-from lmos.runtime.identity import ISSUER
 from lmos.runtime.sources import Source, open_source
 from lmos.state import open_state
 
@@ -52,7 +52,7 @@ class Settings:
     identity: str = ""
     open: bool = False
     signing_key: Path | None = None
-    issuer: str = ISSUER
+    issuer: str = RUNTIME
     token: str = ""
     origins: tuple[str, ...] = ()
 

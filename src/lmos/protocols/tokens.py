@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 KEPT, AGAIN = 300.0, 10.0
 #: Bytes that a shared secret must have: as many as the hash has.
 SECRET_BYTES = 32
+#: What a runtime calls itself where it states to agents who the user is, and where its keys are.
+RUNTIME, JWKS = "lmos-runtime", "/.well-known/jwks.json"
 #: Below an issuer, where OpenID has its configuration.
 CONFIGURATION = "/.well-known/openid-configuration"
 SHARED = ("HS256",)

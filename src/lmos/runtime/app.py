@@ -41,6 +41,7 @@ from lmos.protocols import lmos as lmos_protocol
 from lmos.protocols import origins as cross_site
 from lmos.protocols.directory import Directory
 from lmos.protocols.extras import installed
+from lmos.protocols.tokens import JWKS
 from lmos.runtime import identity
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
@@ -220,7 +221,7 @@ class _Api:
             Route("/health", self.ready, methods=["GET"]),
             Route("/health/live", self.live, methods=["GET"]),
             Route("/health/ready", self.ready, methods=["GET"]),
-            Route(identity.JWKS, self.jwks, methods=["GET"]),
+            Route(JWKS, self.jwks, methods=["GET"]),
         ]
 
     def offer(self) -> a2a.Offer:

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.model import Turn
 from lmos.model.errors import InvalidInput, MissingExtra
+from lmos.protocols.tokens import RUNTIME
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-#: Where the public keys are.
-JWKS = "/.well-known/jwks.json"
-ISSUER = "lmos-runtime"
 #: Seconds that a statement is good for, and for which it is used again.
 LIFE, FRESH = 300.0, 120.0
 #: Statements kept.
@@ -43,7 +41,7 @@ class Signer:
         self,
         keys: "Sequence[Ed25519PrivateKey]" = (),
         *,
-        issuer: str = ISSUER,
+        issuer: str = RUNTIME,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = [*keys] or [_new_key()]
@@ -53,7 +51,7 @@ class Signer:
         self._kept: OrderedDict[Any, tuple[float, str]] = OrderedDict()
 
     @classmethod
-    def read(cls, path: Path, *, issuer: str = ISSUER) -> "Signer":
+    def read(cls, path: Path, *, issuer: str = RUNTIME) -> "Signer":
         """With the PEM file at the path, or those in the directory, by name."""
         files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
         if not files:
