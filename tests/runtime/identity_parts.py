@@ -15,7 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lmos.llm import embedder
-from lmos.model import ObjectMeta, Tenant, TenantSpec
+from lmos.model import (
+    Channel,
+    ChannelSpec,
+    ObjectMeta,
+    RequiredCapability,
+    Tenant,
+    TenantSpec,
+)
 from lmos.protocols import http
 from lmos.router import VectorRouter
 from lmos.runtime import Routings, Supervisor, app
@@ -24,6 +31,12 @@ from lmos.state import MemoryState
 from lmos.store import MemoryStore
 
 ACME, GLOBEX, OPERATOR = "lmos_key-of-acme", "lmos_key-of-globex", "lmos_key-of-operators"
+
+
+CHANNEL = Channel(
+    metadata=ObjectMeta(name="acme-web", labels={"tenant": "acme", "channel": "web"}),
+    spec=ChannelSpec(required_capabilities=(RequiredCapability(name="view-bill", version="1"),)),
+)
 
 
 def digest(key: str) -> str:
@@ -121,6 +134,7 @@ async def housed(*tenants: Tenant) -> AsyncIterator[House]:
         bills, parcels = group_of(billing, BILL), group_of(orders, ORDER)
         await house.store.apply(routing("acme", bills, parcels), "test")
         await house.store.apply(routing("globex", bills), "test")
+        await house.store.apply(CHANNEL, "test")
         for found in tenants or (
             tenant("acme", ACME),
             tenant("globex", GLOBEX),

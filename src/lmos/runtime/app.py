@@ -9,6 +9,7 @@ GET  /apis/v1/agents/{tenant}/{channel}                       the same, with add
 /graphql, /subscriptions                                      the channel as ARC's agent, likewise
 /agui/{tenant}/{channel}                                      the channel over AG-UI
 GET  /health, /health/live, /health/ready
+GET  /openapi.json                                            what is below /apis/v1, described
 GET  /.well-known/jwks.json                                   keys of what is stated to agents
 
 Who may ask for what is decided in `lmos.runtime.identity`, for all of it at once.
@@ -29,11 +30,11 @@ from lmos.model import (
     STABLE,
     Capability,
     Description,
-    InputContext,
     Message,
     Responder,
     Turn,
     TurnEvent,
+    User,
     errors,
 )
 from lmos.protocols import a2a, agui, auth, graphql, http, limits, openai
@@ -42,7 +43,7 @@ from lmos.protocols import origins as cross_site
 from lmos.protocols.directory import Directory
 from lmos.protocols.extras import installed
 from lmos.protocols.tokens import JWKS
-from lmos.runtime import identity
+from lmos.runtime import identity, openapi
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -98,6 +99,7 @@ def application(
     `checks` everybody may ask, save for pages of others in a browser.
     """
     closed = identity.gated(routes)
+    closed += identity.open_to_all([_described(closed, checks is not None)])
     if checks is None:
         around = Middleware(cross_site.Origins, allowed=origins)
     else:
@@ -108,6 +110,17 @@ def application(
         exception_handlers=http.exception_handlers,
         lifespan=lifespan,
     )
+
+
+def _described(routes: Iterable[BaseRoute], closed: bool) -> BaseRoute:
+    """`/openapi.json`, which tells of all of them."""
+    found = [route.route if isinstance(route, identity.Gated) else route for route in routes]
+    described = openapi.document(found, closed=closed)
+
+    async def get(request: Request) -> Response:
+        return http.json_response(described, headers={"cache-control": "max-age=300"})
+
+    return Route("/openapi.json", get, methods=["GET"])
 
 
 def _cors(origins: Collection[str]) -> list[Middleware]:
@@ -229,15 +242,16 @@ class _Api:
         return a2a.Offer(schemes=self._settings.schemes)
 
     async def decide(self, request: Request) -> Response:
-        body = await http.read_json(request)
+        asked = limits.parsed(openapi.Question, await http.read_json(request))
         path = request.path_params
         turn = Turn(
             tenant=path["tenant"],
             channel=path["channel"],
             subset=request.headers.get("x-subset") or STABLE,
-            conversation_id=str(_field(body, "conversationId", "-decision-")),
+            conversation_id=asked.conversation_id,
             turn_id="-",
-            messages=_messages(body),
+            user=User(id=asked.user_id),
+            messages=_messages(asked),
         )
         decision = await self._supervisor.decide(self._entry.admitted(turn))
         return http.json_response(decision.wire())
@@ -311,17 +325,11 @@ def _agents(channel: ChannelTable) -> list[dict[str, Any]]:
     ]
 
 
-def _field(body: Any, name: str, default: Any = None) -> Any:
-    if not isinstance(body, dict):
-        raise errors.InvalidInput('the body must be an object such as {"text": "hello"}')
-    return body.get(name, default)
-
-
-def _messages(body: Any) -> tuple[Message, ...]:
-    text = _field(body, "text")
-    given = [{"role": "user", "content": text}] if text else _field(body, "messages")
-    if not isinstance(given, list) or not given:
+def _messages(asked: openapi.Question) -> tuple[Message, ...]:
+    given = asked.messages
+    if asked.text:
+        given = (Message(role="user", content=asked.text),)
+    elif not given:
         raise errors.InvalidInput('the body must have "text" or "messages"')
-    messages = limits.parsed(InputContext, {"messages": given}).messages
-    limits.check_messages(messages)
-    return messages
+    limits.check_messages(given)
+    return given

@@ -9,13 +9,14 @@ a statement of who the user is, signed by this runtime (`Signer`).
 """
 
 from lmos.runtime.identity.entry import Entry
-from lmos.runtime.identity.gate import gated, open_paths, open_to_all, shared
+from lmos.runtime.identity.gate import Gated, gated, open_paths, open_to_all, shared
 from lmos.runtime.identity.rates import Rates
 from lmos.runtime.identity.signing import Signer
 from lmos.runtime.identity.tenants import Tenants
 
 __all__ = [
     "Entry",
+    "Gated",
     "Rates",
     "Signer",
     "Tenants",
