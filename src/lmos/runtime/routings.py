@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,8 @@ from lmos.store import Following
 
 log = logging.getLogger("lmos.runtime")
 
+#: Tables of a channel that are kept for conversations which began with them.
+OLDER = 4
 #: Seconds after which a table that could not be built is tried again.
 RETRY = 1.0
 
@@ -73,6 +76,16 @@ class ChannelTable:
     table: RoutingTable
     routing: ChannelRouting
 
+    @cached_property
+    def version(self) -> str:
+        """What tells this routing from another: who its agents are, in which version, for what."""
+        offers = {
+            group.name: [(c.name, c.provided_version) for c in group.capabilities]
+            for group in self.routing.spec.capability_groups
+        }
+        agents = [(m.name, m.agent.version, offers.get(m.name)) for m in self.members.values()]
+        return sha256(repr(sorted(agents, key=repr)).encode()).hexdigest()[:16]
+
     def provider_of(self, capability: str) -> Member | None:
         """The agent that serves the capability, by its name or id."""
         return next((m for m in self.members.values() if m.serves(capability)), None)
@@ -103,6 +116,7 @@ class Routings:
         self._embedder = embedder
         self._fetch = fetch
         self._tables: dict[Identity, ChannelTable] = {}
+        self._older: dict[Identity, tuple[ChannelTable, ...]] = {}
         self._following = Following(store, ChannelRouting, Agent)
         self._building = False
         self._refreshing = asyncio.Lock()
@@ -143,6 +157,18 @@ class Routings:
             await self.refresh()
         return self.find(tenant, channel, subset)
 
+    def newest(self, tenant: str, channel: str, subset: str) -> ChannelTable | None:
+        """The channel's table in force, if there is one."""
+        return self._tables.get((tenant, channel, subset))
+
+    def kept(self, tenant: str, channel: str, subset: str, version: str) -> ChannelTable | None:
+        """The table of that version, in force or not, as long as its agents live."""
+        key = (tenant, channel, subset)
+        found = self._tables.get(key)
+        if found is not None and found.version == version:
+            return found
+        return next((old for old in self._older.get(key, ()) if old.version == version), None)
+
     def check(self, tenant: str, channel: str) -> None:
         """Raises `ChannelNotFound` where it is certain that there is no such channel."""
         if self._fetch is None:
@@ -168,6 +194,7 @@ class Routings:
                 key = (routing.tenant, routing.channel, routing.subset)
                 if key not in tables and routing.spec.capability_groups:
                     tables[key] = await self._table(routing, by_name, self._tables.get(key))
+            self._older = _older(self._older, self._tables, tables, by_name)
             self._tables = tables
             self.version = version
 
@@ -243,6 +270,39 @@ def _member(
         if name in wanted and wanted[name][1] != group.name and _accepts(wanted[name][0], version)
     )
     return Member(routable, _address(group, agent), _problem(agent), spare)
+
+
+def _older(
+    older: Mapping[Identity, tuple[ChannelTable, ...]],
+    before: Mapping[Identity, ChannelTable],
+    now: Mapping[Identity, ChannelTable],
+    agents: Mapping[tuple[str, str], Agent],
+) -> dict[Identity, tuple[ChannelTable, ...]]:
+    """The tables that are no longer in force, the newest first, whose agents all live. A channel or
+    a subset that is gone has none: who takes one away wants its conversations elsewhere.
+    """
+    found = {}
+    for key, table in now.items():
+        in_force = table.version
+        tables = {t.version: t for t in (before.get(key), *older.get(key, ())) if t}
+        alive = [t for v, t in tables.items() if v != in_force and _lives(t, agents)]
+        if alive:
+            found[key] = tuple(alive[:OLDER])
+    return found
+
+
+def _lives(table: ChannelTable, agents: Mapping[tuple[str, str], Agent]) -> bool:
+    """Whether every agent of the table is there in its version, where it was, and not away. Where
+    agents are not described, the routing in force is all that is known of them.
+    """
+    namespace = table.routing.metadata.namespace
+    for member in table.members.values():
+        agent = agents.get((namespace, member.name))
+        if agent is None or agent.spec.version != member.agent.version or _problem(agent):
+            return False
+        if agent.status.address != member.address:
+            return False
+    return True
 
 
 def _accepts(versions: str, version: str) -> bool:

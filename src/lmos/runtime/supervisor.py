@@ -19,6 +19,7 @@ from lmos.model import (
     InputRequired,
     Message,
     State,
+    StatusUpdate,
     Turn,
     TurnEvent,
     errors,
@@ -33,6 +34,7 @@ from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
+from lmos.runtime.pinning import pinned
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.state import History, Past, key_of
 
@@ -88,15 +90,21 @@ class Supervisor:
         deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
         async with self._lines.turn(key_of("turns", turn), deadline):
             past = await self._past(turn)
-            turn = past.before(turn.but(deadline=deadline))
-            decision = await self._decide(channel, turn, past)
-            work = Work(channel, turn, decision, self._asking, notes=offer_notes(decision))
-            async with aclosing(self._remembered(work, past)) as events:
+            own = pinned(self.routings, channel, past.notes)
+            turn = past.before(turn.but(deadline=deadline, subset=own.table.subset))
+            decision = await self._decide(own.table, turn, past)
+            notes = {**offer_notes(decision), **own.notes()}
+            work = Work(own.table, turn, decision, self._asking, notes=notes)
+            async with aclosing(self._remembered(work, past, own.told)) as events:
                 async for event in events:
                     yield event
 
-    async def _remembered(self, work: Work, past: Past) -> AsyncGenerator[TurnEvent, None]:
-        """The turn's events; what was said is remembered before the caller sees the last one."""
+    async def _remembered(
+        self, work: Work, past: Past, told: str = ""
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The turn's events; what was said is remembered before the caller sees the last one. What
+        is `told` comes after the first.
+        """
         said: list[Message] = []
         async with aclosing(answer(work)) as events:
             async for event in events:
@@ -105,12 +113,16 @@ class Supervisor:
                 if isinstance(event, Done | InputRequired):
                     await self._history.remember(work.turn, said, past=past, notes=work.notes)
                 yield event
+                if told:
+                    yield StatusUpdate(text=told)
+                    told = ""
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
         channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
         past = await self._past(turn)
-        return await self._decide(channel, past.before(turn), past)
+        table = pinned(self.routings, channel, past.notes).table
+        return await self._decide(table, past.before(turn), past)
 
     async def _past(self, turn: Turn) -> Past:
         """The turn's conversation. It belongs to the first user who was known in it: to others it
