@@ -1,20 +1,29 @@
 """What a turn costs: the agent asked directly, through a bare proxy, and through the runtime.
 
-    python bench/turn.py [--turns 2000] [--state memory|sqlite]
+    python bench/turn.py [--seconds 5] [--state memory|sqlite|SPEC] [--workers 1]
+    python bench/turn.py --flat 200000        memory while so many turns go by
 
-Agent, proxy and runtime are processes of their own; the load comes from this one, over loopback, by
-a client that does little more than write and read. The agent answers at once over A2A. The proxy is
-starlette, uvicorn and aiohttp and passes bytes on. The runtime identifies the channel, routes (ten
-agents with ten examples each, the message's embedding cached), keeps the conversation's history and
-speaks A2A to the agent. Embedding a message that was never seen is shown apart. `cpu_ms` is the
-processor time that each process takes for a turn, which other work on the machine changes least.
-Prints JSON.
+Agent, proxy, runtime and load are processes of their own, over loopback. The agent is nginx, which
+answers at once with an A2A stream written beforehand, and the load wrk; where they are not
+installed, an agent of ours and a client that does little more than write and read stand in
+(`--ours` insists on them). The proxy is starlette, uvicorn and aiohttp and passes bytes on. The
+runtime identifies the channel, routes (ten agents with ten examples each, the message's embedding
+cached), orders the turns of a conversation, keeps its history and results to be repeated, and
+speaks A2A to the agent. Each turn is a conversation of its own. With `--workers` so many processes
+of the proxy and of the runtime share a port (SO_REUSEPORT), and the runtimes their state, which
+then cannot be in memory.
+
+Embedding a message that was never seen is shown apart. `cpu_ms` is the processor time that the
+processes take for a turn, which other work on the machine changes least. Prints JSON.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import pathlib
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -40,7 +49,11 @@ if TYPE_CHECKING:
 Process = subprocess.Popen[str]
 
 TEXT = "how much do I owe you?"
-WARM_UP = 200
+#: How many ask at once, and what is compared.
+CALLERS = (1, 32)
+KEYS = ("p50_ms", "p99_ms")
+#: Conversations and seconds of a step while memory is looked at.
+CONVERSATIONS, FLAT_SECONDS = 1000, 10.0
 _numbers = count()
 
 
@@ -121,9 +134,8 @@ async def fill(store: Any, target: str) -> None:
     )
 
 
-async def serve(role: str, target: str, spec: str) -> None:
-    """Serves a role on a free port and says which."""
-    from lmos.local.process import listen
+async def serve(role: str, target: str, spec: str, port: int) -> None:
+    """Serves a role on the port, a free one for 0, and says on which."""
     from lmos.state import open_state
 
     match role:
@@ -133,20 +145,124 @@ async def serve(role: str, target: str, spec: str) -> None:
             routes = proxy_routes(target)
         case _:
             routes = await runtime_routes(target, open_state(spec))
-    listener = listen()
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(1024)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(Starlette(routes=routes), log_level="error", access_log=False)
     await uvicorn.Server(config).serve([listener])
 
 
-def start(role: str, target: str = "", state: str = "memory") -> tuple[Process, str]:
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--role", role, "--target", target, "--state", state],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    return process, f"http://127.0.0.1:{process.stdout.readline().strip()}"
+class Part:
+    """The processes of a role, on one port."""
+
+    def __init__(self, role: str, target: str = "", state: str = "memory", workers: int = 1):
+        self.processes: list[Process] = []
+        port = "0"
+        for _ in range(workers):
+            arguments = ["--role", role, "--target", target, "--state", state, "--port", port]
+            process = subprocess.Popen(
+                [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True
+            )
+            self.processes.append(process)
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+        self.url = f"http://127.0.0.1:{port}"
+
+    def all(self) -> list[psutil.Process]:
+        """Every process of it."""
+        found = [psutil.Process(process.pid) for process in self.processes]
+        return [each for one in found for each in (one, *one.children(recursive=True))]
+
+    def megabytes(self) -> int:
+        return round(sum(p.memory_info().rss for p in self.all()) / 1_048_576)
+
+    def cpu_ms(self) -> float:
+        return sum(t.user + t.system for t in (p.cpu_times() for p in self.all())) * 1000
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+            process.wait(20)
+
+
+class Nginx(Part):
+    """nginx as an agent that gives the same answer to everybody."""
+
+    def __init__(self, directory: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        file = pathlib.Path(directory) / "nginx.conf"
+        file.write_text(NGINX % {"port": port, "card": _card(self.url), "answer": _answer()})
+        command = ["nginx", "-e", "stderr", "-p", directory, "-c", str(file)]
+        self.processes = [subprocess.Popen(command, text=True)]
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+
+
+NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr error;
+events { worker_connections 1024; }
+http {
+  access_log off; keepalive_requests 100000000; client_body_temp_path body;
+  proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  server {
+    listen 127.0.0.1:%(port)s;
+    location /.well-known/ { default_type application/json; return 200 '%(card)s'; }
+    location / { default_type text/event-stream; return 200 '%(answer)s'; }
+  }
+}
+"""
+
+
+def _card(url: str) -> str:
+    """The card of an agent that takes LMOS's turns."""
+    from lmos.model import Description
+    from lmos.protocols.a2a import card
+
+    return json.dumps(card.card_of(Description(name="billing-agent", version="1.0.0"), url))
+
+
+def _answer() -> str:
+    """What our agent answers, as it goes over the wire."""
+    from lmos.protocols.a2a.codec import COMPLETED, EXTENSION, WORKING
+
+    said = {"role": "assistant", "content": TEXT}
+    started = {"type": "started", "agent": "billing-agent", "version": "1.0.0"}
+    where = {"taskId": "t", "contextId": "c"}
+    updates: list[dict[str, Any]] = [
+        {
+            "task": {
+                "id": "t",
+                "contextId": "c",
+                "status": {"state": WORKING},
+                "metadata": {EXTENSION: {"events": [started]}},
+            }
+        },
+        {
+            "artifactUpdate": {
+                **where,
+                "artifact": {"artifactId": "answer-1", "parts": [{"text": TEXT}]},
+                "metadata": {EXTENSION: {"event": {"type": "message", "message": said}}},
+            }
+        },
+        {
+            "statusUpdate": {
+                **where,
+                "status": {"state": COMPLETED},
+                "metadata": {EXTENSION: {"event": {"type": "done"}}},
+            }
+        },
+    ]
+    results = ({"jsonrpc": "2.0", "id": "t", "result": update} for update in updates)
+    return "".join(f"data: {json.dumps(result)}\n\n" for result in results)
 
 
 # --- the load -------------------------------------------------------------------------------------
@@ -205,21 +321,20 @@ class Connection(asyncio.Protocol):
 
 
 async def load(
-    url: Callable[[], str], body: Callable[[str], bytes], turns: int, callers: int
-) -> dict[str, float]:
-    """The turns from so many callers: milliseconds and turns a second."""
+    url: str, body: Callable[[str], bytes], seconds: float, callers: int, conversations: int
+) -> dict[str, Any]:
+    """Turns from so many callers for so long: milliseconds and turns a second."""
     took: list[float] = []
-    left = iter(range(turns))
+    parts = urlsplit(url)
+    ends = time.perf_counter() + seconds
 
     async def caller() -> None:
-        host = urlsplit(url()).netloc
-        name, _, port = host.partition(":")
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(Connection, name, int(port))
+        _, connection = await loop.create_connection(Connection, parts.hostname, parts.port)
         try:
-            for _ in left:
-                began = time.perf_counter()
-                answer = await connection.post(host, urlsplit(url()).path, body(TEXT))
+            while (began := time.perf_counter()) < ends:
+                path = parts.path.replace("NUMBER", str(next(_numbers) % conversations))
+                answer = await connection.post(parts.netloc, path, body(TEXT))
                 took.append((time.perf_counter() - began) * 1000)
                 assert answer.startswith(b"HTTP/1.1 200"), answer
                 assert TEXT.encode() in answer, answer
@@ -230,12 +345,12 @@ async def load(
     async with asyncio.TaskGroup() as callings:
         for _ in range(callers):
             callings.create_task(caller())
-    seconds = time.perf_counter() - began
     cuts = statistics.quantiles(took, n=100)
     return {
         "p50_ms": round(cuts[49], 3),
         "p99_ms": round(cuts[98], 3),
-        "turns_per_second": round(turns / seconds),
+        "turns_per_second": round(len(took) / (time.perf_counter() - began)),
+        "turns": len(took),
     }
 
 
@@ -256,77 +371,150 @@ async def embedding(url: str) -> dict[str, float]:
     }
 
 
-def megabytes(process: Process) -> int:
-    return round(psutil.Process(process.pid).memory_info().rss / 1_048_576)
+WRK = """
+local n = 0
+request = function()
+  n = n + 1
+  local path = wrk.path:gsub("NUMBER", tostring(n % CONVERSATIONS))
+  return wrk.format("POST", path)
+end
+done = function(summary, latency, requests)
+  local failed = 0
+  for _, count in pairs(summary.errors) do failed = failed + count end
+  io.write(string.format("\\n%d %d %d %d %d\\n", summary.requests, summary.duration, failed,
+    latency:percentile(50), latency:percentile(99)))
+end
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["A2A-Version"] = "1.0"
+wrk.body = [[BODY]]
+"""
 
 
-def cpu_ms(process: Process) -> float:
-    times = psutil.Process(process.pid).cpu_times()
-    return (times.user + times.system) * 1000
+async def wrk(
+    url: str, body: bytes, seconds: float, callers: int, conversations: int
+) -> dict[str, Any]:
+    """Turns from so many callers for so long, by wrk."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        text = WRK.replace("BODY", body.decode()).replace("CONVERSATIONS", str(conversations))
+        script.write(text)
+        script.flush()
+        arguments = ["-t1", f"-c{callers}", f"-d{seconds:g}s", "-s", script.name, url]
+        process = await asyncio.create_subprocess_exec("wrk", *arguments, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+    turns, took, failed, p50, p99 = map(int, out.split()[-5:])
+    assert not failed, out.decode()
+    return {
+        "p50_ms": round(p50 / 1000, 3),
+        "p99_ms": round(p99 / 1000, 3),
+        "turns_per_second": round(turns / took * 1_000_000),
+        "turns": turns,
+    }
 
 
 @dataclass(frozen=True)
-class Path:
-    """A way to the agent: where to post what, and the processes that take part."""
+class Way:
+    """A way to the agent: where to post what, and the parts on it. `NUMBER` in the path is another
+    one for each turn.
+    """
 
-    url: Callable[[], str]
+    url: str
     body: Callable[[str], bytes]
-    parts: dict[str, Process]
+    parts: dict[str, Part]
 
-    async def measure(self, turns: int, callers: int) -> dict[str, Any]:
-        before = {name: cpu_ms(process) for name, process in self.parts.items()}
-        found: dict[str, Any] = await load(self.url, self.body, turns, callers)
+    async def measure(
+        self, seconds: float, callers: int, ours: bool, conversations: int = 1_000_000_000
+    ) -> dict[str, Any]:
+        before = {name: part.cpu_ms() for name, part in self.parts.items()}
+        if ours:
+            found: dict[str, Any] = await load(self.url, self.body, seconds, callers, conversations)
+        else:
+            found = await wrk(self.url, self.body(TEXT), seconds, callers, conversations)
+        turns = found.pop("turns")
         found["cpu_ms"] = {
-            name: round((cpu_ms(process) - before[name]) / turns, 2)
-            for name, process in self.parts.items()
+            name: round((part.cpu_ms() - before[name]) / turns, 3)
+            for name, part in self.parts.items()
         }
         return found
 
 
-async def measure(turns: int, state: str, directory: str) -> dict[str, Any]:
-    agent, direct = start("agent")
-    proxy, through = start("proxy", direct)
-    spec = f"sqlite:{directory}/state.db" if state == "sqlite" else state
-    runtime, ours = start("runtime", direct, spec)
-    parts = {"agent": agent, "proxy": proxy, "runtime": runtime}
-    paths = {
-        "agent": Path(lambda: f"{direct}/a2a", a2a_body, {"agent": agent}),
-        "proxy": Path(lambda: f"{through}/a2a", a2a_body, {"agent": agent, "proxy": proxy}),
-        "runtime": Path(
-            lambda: f"{ours}/apis/v1/acme/chat/c{next(_numbers)}/message",
-            rest_body,
-            {"agent": agent, "runtime": runtime},
-        ),
+def started(given: argparse.Namespace, directory: str) -> tuple[dict[str, Part], dict[str, Way]]:
+    """The parts, and the ways through them."""
+    spec = f"sqlite:{directory}/state.db" if given.state == "sqlite" else given.state
+    agent = Part("agent") if given.ours else Nginx(directory)
+    proxy = Part("proxy", agent.url, workers=given.workers)
+    runtime = Part("runtime", agent.url, spec, given.workers)
+    ours = f"{runtime.url}/apis/v1/acme/chat/cNUMBER/message"
+    return {"agent": agent, "proxy": proxy, "runtime": runtime}, {
+        "agent": Way(f"{agent.url}/a2a", a2a_body, {"agent": agent}),
+        "proxy": Way(f"{proxy.url}/a2a", a2a_body, {"agent": agent, "proxy": proxy}),
+        "runtime": Way(ours, rest_body, {"agent": agent, "runtime": runtime}),
     }
+
+
+async def measure(given: argparse.Namespace, directory: str) -> dict[str, Any]:
+    parts, ways = started(given, directory)
     try:
-        found: dict[str, Any] = {"cores": os.cpu_count(), "turns": turns, "state": state}
-        for name, path in paths.items():
-            await load(path.url, path.body, WARM_UP, 4)
-            found[name] = {f"at_{n}": await path.measure(turns, n) for n in (1, 32)}
-        found["embedding"] = await embedding(ours)
-        found["memory_mb"] = {name: megabytes(process) for name, process in parts.items()}
+        found: dict[str, Any] = {
+            "cores": os.cpu_count(),
+            "workers": given.workers,
+            "state": given.state,
+            "agent_is": "ours" if given.ours else "nginx",
+        }
+        for name, way in ways.items():
+            await way.measure(1, 4, given.ours)
+            found[name] = {
+                f"at_{n}": await way.measure(given.seconds, n, given.ours) for n in CALLERS
+            }
+        found["times_the_proxy"] = {
+            at: {key: round(found["runtime"][at][key] / found["proxy"][at][key], 2) for key in KEYS}
+            for at in found["runtime"]
+        }
+        found["embedding"] = await embedding(parts["runtime"].url)
+        found["memory_mb"] = {name: part.megabytes() for name, part in parts.items()}
         return found
     finally:
-        for process in parts.values():
-            process.terminate()
-            process.wait(20)
+        for part in parts.values():
+            part.stop()
+
+
+async def flat(given: argparse.Namespace, directory: str) -> dict[str, Any]:
+    """The runtime's memory while the turns of a thousand conversations go by."""
+    parts, ways = started(given, directory)
+    try:
+        way, memory, turns = ways["runtime"], {}, 0
+        while turns < given.flat:
+            found = await way.measure(FLAT_SECONDS, 32, given.ours, CONVERSATIONS)
+            turns += round(found["turns_per_second"] * FLAT_SECONDS)
+            memory[turns] = parts["runtime"].megabytes()
+            print(f"{turns} turns: {memory[turns]} MB", file=sys.stderr)
+        return {"conversations": CONVERSATIONS, "state": given.state, "memory_mb": memory}
+    finally:
+        for part in parts.values():
+            part.stop()
 
 
 def main() -> None:
     from lmos.protocols import loop
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=2000)
-    parser.add_argument("--state", default="memory", help="memory or sqlite")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--state", default="memory", help="memory, sqlite or an address")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--flat", type=int, default=0, metavar="TURNS")
+    parser.add_argument("--ours", action="store_true", help="our agent, our load")
     parser.add_argument("--role", choices=["agent", "proxy", "runtime"])
     parser.add_argument("--target", default="")
+    parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
     if given.role:
-        loop.run(serve(given.role, given.target, given.state))
-    else:
-        with tempfile.TemporaryDirectory() as directory:
-            found = loop.run(measure(given.turns, given.state, directory))
-        print(json.dumps(found, indent=2))
+        loop.run(serve(given.role, given.target, given.state, given.port))
+        return
+    if given.workers > 1 and given.state == "memory":
+        parser.error("several workers need a state that they can share: --state sqlite")
+    given.ours = given.ours or not (shutil.which("nginx") and shutil.which("wrk"))
+    with tempfile.TemporaryDirectory() as directory:
+        found = loop.run((flat if given.flat else measure)(given, directory))
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

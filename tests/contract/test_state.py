@@ -130,6 +130,19 @@ async def test_a_scan_is_ordered_and_keeps_to_its_prefix(state: State) -> None:
 
 
 @every
+async def test_a_scan_goes_on_after_a_key(state: State) -> None:
+    keys = [f"k/{n:04}" for n in range(1_100)]
+    for key in ("a", *keys, "z"):
+        await state.put(key, 0)
+    for after in (0, 499, 1_098):
+        assert [key async for key, _ in state.scan("k/", keys[after])] == keys[after + 1 :]
+    assert [key async for key, _ in state.scan("k/", "a")] == keys
+    assert [key async for key, _ in state.scan("k/", "k/0000x")] == keys[1:]
+    assert [key async for key, _ in state.scan("k/", keys[-1])] == []
+    assert [key async for key, _ in state.scan("k/", "y")] == []
+
+
+@every
 async def test_keys_are_ordered_by_code_point_whatever_they_hold(state: State) -> None:
     keys = ["A", "Z", "a", "a b", "a\0b", "a\nb", "a%", "a*", "a[b]", "a\\", "b", "z", "ä", "ß"]
     keys += ["日本", "\ufffd", "\U0001f600", "a" * 1_000]

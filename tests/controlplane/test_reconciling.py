@@ -335,6 +335,25 @@ async def test_a_routing_belongs_to_its_channel_and_goes_with_it(
     assert not await routed()
 
 
+async def test_a_channels_settings_go_with_its_routing(
+    plane: ControlPlane, store: MemoryStore
+) -> None:
+    async def settings() -> dict[str, str]:
+        routing = await store.get(ChannelRouting, "web")
+        return dict(routing.metadata.annotations) if routing else {}
+
+    ours, theirs = "lmos.eclipse/decision-inputs", "example.org/owner"
+    for said in ("kept", "hashed"):
+        web = channel("web")
+        annotated = web.metadata.but(annotations={ours: said, theirs: "team a"})
+        await store.apply(web.but(metadata=annotated), "test")
+
+        async def follows(said: str = said) -> bool:
+            return await settings() == {ours: said}
+
+        await until(follows)
+
+
 async def test_a_routing_that_somebody_removes_comes_back(
     plane: ControlPlane, store: MemoryStore
 ) -> None:

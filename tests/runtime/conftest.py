@@ -28,4 +28,5 @@ async def platform() -> AsyncIterator[Platform]:
         async with Routings(store, embedder()) as routings:
             supervisor = Supervisor(routings, VectorRouter(embedder()), MemoryState())
             yield Platform(supervisor, store, billing, orders)
+            await supervisor.close()
         await http.close_session()

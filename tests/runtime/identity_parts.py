@@ -112,10 +112,10 @@ class House:
         await self.tenants.refresh()
 
     def routes(self) -> list[Any]:
-        settings = app.Settings(
+        serving_as = app.Serving(
             rates=Rates(self.tenants.limits), signer=self.signer, schemes=self.tenants.schemes
         )
-        return app.routes(self.supervisor, settings)
+        return app.routes(self.supervisor, serving_as)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import count
 from typing import Any
 
 import uvicorn
@@ -130,7 +131,7 @@ def serving(responder: Responder, name: str) -> Any:
 def agent_of(name: str, url: str, *offers: Capability) -> Agent:
     return Agent(
         metadata=ObjectMeta(name=name),
-        spec=AgentSpec(description=f"The {name}.", provided_capabilities=offers),
+        spec=AgentSpec(version="1.0.0", description=f"The {name}.", provided_capabilities=offers),
         status=AgentStatus(address=AgentAddress(url=url)),
     )
 
@@ -157,12 +158,21 @@ def routing(tenant: str, *groups: CapabilityGroup) -> ChannelRouting:
     )
 
 
-def turn_of(text: str, conversation: str = "c", tenant: str = "acme", **more: Any) -> Turn:
+_numbers = count()
+
+
+def turn_of(
+    text: str,
+    conversation: str = "c",
+    tenant: str = "acme",
+    turn_id: str | None = None,
+    **more: Any,
+) -> Turn:
     return Turn(
         tenant=tenant,
         channel="web",
         conversation_id=conversation,
-        turn_id="t",
+        turn_id=turn_id or f"t{next(_numbers)}",
         messages=(Message(role="user", content=text),),
         **more,
     )

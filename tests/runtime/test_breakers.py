@@ -209,7 +209,7 @@ async def test_another_stands_in_at_once_until_the_agent_recovers(
     for _ in range(5):
         assert await ask(spared) == "orders: how much do I owe"
     assert len(spared.billing.turns) == 3
-    assert spared.supervisor.metrics.spared["billing"] == 2
+    assert [*spared.supervisor.metrics.spared.values()] == [2]
     spared.billing.play = spared.billing.repeat
     assert await ask(spared) == "orders: how much do I owe"
     clock.now += 30

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -24,8 +25,8 @@ class Client:
         async with self._session.get(self.url + path, headers=headers) as response:
             return response.status, await response.json(content_type=None)
 
-    async def post(self, path: str, body: Any) -> tuple[int, Any]:
-        async with self._session.post(self.url + path, json=body) as response:
+    async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        async with self._session.post(self.url + path, json=body, headers=headers) as response:
             return response.status, await response.json(content_type=None)
 
 
@@ -185,3 +186,43 @@ async def test_the_platforms_own_client_gets_the_events_and_the_errors(client: C
         last = [event async for event in events][-1]
     assert last.type == "error"
     assert isinstance(last.exception(), errors.ChannelNotFound)
+
+
+# --- how long a turn may take ---------------------------------------------------------------------
+
+
+async def test_a_caller_says_how_long_the_turn_may_take(client: Client, platform: Platform) -> None:
+    await client.post("/apis/v1/acme/chat/c/message", said("how much do I owe"))
+    platform.billing.slowly(30)
+    for path, body in (
+        ("/apis/v1/acme/chat/d/message", said("how much do I owe")),
+        (
+            "/v1/chat/completions",
+            {
+                "model": "acme/web",
+                "messages": [{"role": "user", "content": "how much do I owe"}],
+            },
+        ),
+    ):
+        status, found = await client.post(path, body, **{"x-turn-timeout": "0.3"})
+        assert status == 504, found
+    deadline = platform.billing.turns[-1].deadline
+    assert deadline
+    assert (datetime.now(UTC) - deadline).total_seconds() < 5
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan", "1e9"])
+async def test_a_time_that_makes_no_sense_is_400(client: Client, seconds: str) -> None:
+    status, body = await client.post(
+        "/apis/v1/acme/chat/c/message", said("hi"), **{"x-turn-timeout": seconds}
+    )
+    assert (status, body["errorCode"]) == (400, "INVALID_REQUEST")
+    assert "x-turn-timeout" in body["message"]
+
+
+async def test_a_turn_id_given_to_two_messages_is_409(client: Client) -> None:
+    path = "/apis/v1/acme/chat/c/message"
+    first = await client.post(path, said("how much do I owe"), **{"x-turn-id": "one"})
+    assert await client.post(path, said("how much do I owe"), **{"x-turn-id": "one"}) == first
+    status, body = await client.post(path, said("where is my parcel"), **{"x-turn-id": "one"})
+    assert (status, body["errorCode"]) == (409, "CONFLICT")

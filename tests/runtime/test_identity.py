@@ -388,3 +388,42 @@ async def test_what_a_caller_says_that_it_was_verified_is_not_believed() -> None
             assert not turn.user.claims
             assert turn.authorization != "forged"
         assert len(house.billing.turns) == 2
+
+
+# --- users with tokens ----------------------------------------------------------------------------
+
+
+async def test_a_user_reaches_what_is_the_users_own_and_no_more() -> None:
+    """What is for applications of the tenant, which have a key, is not for its users."""
+    async with housed() as house:
+        await trusting_issuer(house)
+        alice, bob = (bearer(house.issuer.token(name, "lmos")) for name in ("alice", "bob"))
+        for user, conversation in ((alice, "a"), (bob, "b")):
+            assert (await ask(house, user, conversation=conversation))[0] == 200
+        web = "?channel=web"
+        expected = {
+            f"conversations/a{web}": 200,
+            f"conversations/b{web}": 404,
+            f"conversations/none{web}": 404,
+            "conversations/a": 403,
+            f"conversations/a{web}&channel=ivr": 403,
+            "conversations": 403,
+            "conversations?user=bob": 403,
+            "conversations?user=alice&user=bob": 403,
+            "conversations?user=alice": 200,
+            "decisions": 403,
+            f"conversations/a/memory{web}": 403,
+            "users/alice/memory": 403,
+            "memory": 403,
+            f"conversations/b/turns/t{web}": 404,
+        }
+        found = {}
+        async with aiohttp.ClientSession(headers=alice) as session:
+            for path in expected:
+                async with session.get(f"{house.url}/apis/v1/acme/{path}") as response:
+                    found[path] = response.status
+            path = f"{house.url}/apis/v1/acme/conversations/b{web}"
+            async with session.delete(path) as response:
+                assert response.status == 404
+        assert found == expected
+        assert (await ask(house, bob, conversation="b"))[0] == 200

@@ -1,16 +1,19 @@
 """What an agent's functions know of the turn they run in."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, overload
 
 from lmos.arc import features
 from lmos.arc.memory import Memory, Remembering
 from lmos.arc.observing.unwatched import UNWATCHED, Unwatched
+from lmos.arc.sharing import Shared
 from lmos.model import (
     AnonymizationEntity,
     Message,
+    Share,
+    SharedScope,
     State,
     StatusUpdate,
     Turn,
@@ -19,6 +22,7 @@ from lmos.model import (
     User,
     errors,
 )
+from lmos.model.shared import checked, shared_with
 
 if TYPE_CHECKING:
     from lmos.arc.adl import Line
@@ -105,6 +109,8 @@ class Context:
         self.turn = turn
         self.agent = agent
         self.memory = Memory(state, turn, agent, observe=self._remembered)
+        #: What other agents share with this one, by name.
+        self.shared = Shared(turn.shared or ())
         #: Goes to the caller with the answer.
         self.output: dict[str, str] = {}
         #: Anything that functions of the agent want to tell each other within the turn.
@@ -170,6 +176,38 @@ class Context:
     def emit(self, text: str) -> None:
         """Tells the caller what is going on, while the answer is being made."""
         self._emit(StatusUpdate(text=text))
+
+    async def share(
+        self,
+        name: str,
+        value: Any,
+        *,
+        readers: Sequence[str] = (),
+        scope: SharedScope = "conversation",
+        ttl: float | None = None,
+    ) -> bool:
+        """Shares JSON data with the agents that answer in this conversation, or in all of this
+        user's (scope `user`): with all of them, or with `readers` alone, which are agents or
+        capabilities by name. None takes it back. It is kept for `ttl` seconds, or as long as who
+        asks this agent says, once the turn is answered. Whether it is kept at all: not where a
+        caller keeps nothing of the kind. `TooLarge` and `InvalidInput` tell what cannot be shared.
+        """
+        given = Share.model_construct(
+            name=name, value=value, readers=tuple(readers), scope=scope, ttl=ttl
+        )
+        share = checked(given)
+        turn = self.turn
+        own = share.by(self.agent, turn.turn_id)
+        self.shared = Shared(shared_with(self.shared.entries, own))
+        if turn.shared is None:
+            return False
+        self.turn = turn.but(shared=self.shared.entries)
+        self._emit(share)
+        return True
+
+    def passed_on(self, share: Share) -> None:
+        """Shares what an agent that was called here shares."""
+        self._emit(share)
 
     @overload
     async def llm(

@@ -197,7 +197,7 @@ class Engine:
             )
         turn = ctx.turn.but(messages=(Message(role="user", content=text),), agent=None)
         turn = ctx.watch.continued(turn)
-        answer, usage = await team.asked(found, turn, self._agent.name)
+        answer, usage = await team.asked(found, turn, self._agent.name, ctx.passed_on)
         ctx.usage = ctx.usage.plus(usage)
         return answer.content
 

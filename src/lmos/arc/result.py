@@ -71,8 +71,10 @@ def collected(events: list[TurnEvent]) -> Result[str]:
                 texts.append(event.message.content)
                 context.update(event.context)
                 question = True
+                entities = event.anonymization_entities
             case Handover():
                 handover = event.to or event.capability
+                entities = event.anonymization_entities
             case Done():
                 usage = event.usage
             case Failed():

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import threading
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -43,11 +44,15 @@ class Told:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
 
     def __call__(self, event: TurnEvent) -> None:
         """Tells the event."""
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+        if threading.get_ident() == self._thread:  # at once, so that no later event overtakes it
+            self._queue.put_nowait(event)
+        else:
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def between(
         self, events: AsyncGenerator[TurnEvent, None], deadline: datetime | None = None

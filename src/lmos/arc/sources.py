@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lmos.arc import adl
 from lmos.arc.adl import Document, compat, references
-from lmos.arc.observing.tracing import loading
 from lmos.model import errors
+from lmos.telemetry.tracing import loading
 
 
 def folder_of_caller() -> Path:

@@ -27,6 +27,7 @@ from lmos.model import (
     InputRequired,
     Message,
     Responder,
+    Share,
     Started,
     State,
     StatusUpdate,
@@ -37,6 +38,7 @@ from lmos.model import (
     errors,
 )
 from lmos.model.base import unique
+from lmos.model.shared import shared_with
 from lmos.state import MemoryState, key_of
 
 #: Agents that one turn may be handed on to, and that may call each other in a row.
@@ -242,13 +244,17 @@ class Chain(Party):
         usage = Usage()
         for agent in self._agents[:-1]:
             yield StatusUpdate(text=f"asking {agent.name}")
+            shared: list[Share] = []
             try:
-                answer, used = await asked(agent, turn)
+                answer, used = await asked(agent, turn, shared=shared.append)
             except errors.LmosError as error:
                 async for event in self._instead(turn, agent, error):
                     yield event
                 return
             usage = usage.plus(used)
+            for share in shared:
+                yield share
+                turn = sharing(turn, agent.name, share)
             turn = turn.but(messages=(*turn.messages, answer))
         last = self._agents[-1]
         yield StatusUpdate(text=f"asking {last.name}")
@@ -311,6 +317,8 @@ async def handing_over(
                     break
                 if isinstance(event, Answer):
                     said.append(event.message)
+                if isinstance(event, Share):
+                    turn = sharing(turn, path[-1].name, event)
                 yield path[-1], event
         if target is None:
             return
@@ -322,9 +330,19 @@ async def handing_over(
         turn = turn.but(messages=(*turn.messages[:-1], *said, turn.messages[-1]), agent=None)
 
 
-async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message, Usage]:
+def sharing(turn: Turn, agent: str, share: Share) -> Turn:
+    """The turn for who is asked next, with what the agent shares."""
+    if turn.shared is None:
+        return turn
+    return turn.but(shared=shared_with(turn.shared, share.by(agent, turn.turn_id)))
+
+
+async def asked(
+    agent: Answering, turn: Turn, caller: str = "", shared: Callable[[Share], None] | None = None
+) -> tuple[Message, Usage]:
     """What the agent answers to the turn, as one message, and what that took. A question counts as
-    an answer; `AgentFailed` when it hands over, or is asked by itself by way of others.
+    an answer; `AgentFailed` when it hands over, or is asked by itself by way of others. `shared` is
+    told what it shares.
     """
     calling = _CALLING.get() or ((caller,) if caller else ())
     if agent.name in calling or len(calling) >= LIMIT:
@@ -339,6 +357,8 @@ async def asked(agent: Answering, turn: Turn, caller: str = "") -> tuple[Message
                 match event:
                     case Answer() | InputRequired():
                         said.append(event.message.content)
+                    case Share() if shared:
+                        shared(event)
                     case Done():
                         usage = event.usage
                     case Failed():

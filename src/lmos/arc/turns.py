@@ -191,7 +191,7 @@ class AgentTurn:
             await self._guide.keep()
         self._ctx.watch.answered(self._out.text, ONGOING if reply.question else RESOLVED)
         if reply.question:
-            yield InputRequired(message=message, context=context)
+            yield self._question(message, context)
             return
         yield self._answer(message, context)
         yield Done(usage=self._spoken.usage.plus(self._ctx.usage))
@@ -203,7 +203,11 @@ class AgentTurn:
             ctx.watch.handed_over(signal.to or signal.capability)
             changed = ctx.text if ctx.text != self._said else ""
             yield Handover(
-                to=signal.to, capability=signal.capability, reason=signal.reason, text=changed
+                to=signal.to,
+                capability=signal.capability,
+                reason=signal.reason,
+                text=changed,
+                anonymization_entities=tuple(ctx.entities),
             )
             return
         assert isinstance(signal, Break | Ask)
@@ -217,7 +221,7 @@ class AgentTurn:
         if self._guide and asking:
             await self._guide.keep(answered=False)
         if isinstance(signal, Ask):
-            yield InputRequired(message=message, context={**ctx.output, **signal.context})
+            yield self._question(message, {**ctx.output, **signal.context})
             return
         found = {"classification": signal.classification} if signal.classification else {}
         yield self._answer(message, {**ctx.output, **found})
@@ -254,6 +258,10 @@ class AgentTurn:
         typed = "json" if self._agent.output is not None else "text"
         turn_id = self._ctx.turn.turn_id
         return Message(role="assistant", content=text, turn_id=turn_id, format=typed)
+
+    def _question(self, message: Message, context: dict[str, str]) -> InputRequired:
+        entities = tuple(self._ctx.entities)
+        return InputRequired(message=message, context=context, anonymization_entities=entities)
 
     def _answer(self, message: Message, context: dict[str, str]) -> Answer:
         entities = tuple(self._ctx.entities)

@@ -56,11 +56,14 @@ def ask(
     user: str = "",
     agent: str | None = None,
 ) -> dict[str, Any]:
-    """One turn, gathered: agent, decision, content, use case, milliseconds. Errors end here."""
+    """One turn, gathered: ids, agent, decision, content, use case, time. Errors end here."""
     conversation = conversation or uuid.uuid4().hex[:12]
     began = time.perf_counter()
     turn: dict[str, Any] = {"conversation": conversation, "content": "", "agent": ""}
-    for event in turn_events(platform, channel, text, conversation, user=user, agent=agent):
+    turn["turn"] = uuid.uuid4().hex[:12]
+    for event in turn_events(
+        platform, channel, text, conversation, user=user, agent=agent, turn=turn["turn"]
+    ):
         gather(turn, event)
     turn["milliseconds"] = round((time.perf_counter() - began) * 1000)
     return turn
@@ -74,6 +77,7 @@ def turn_events(
     *,
     user: str = "",
     agent: str | None = None,
+    turn: str = "",
 ) -> Iterator[dict[str, Any]]:
     """The events of one turn of a conversation, a terminal one last. Errors end here."""
     inputs: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
@@ -86,7 +90,7 @@ def turn_events(
     }
     path = path_of("apis", "v1", channel[0], "chat", conversation, "message")
     last = ""
-    for event in platform.stream(path, body, {"x-turn-id": uuid.uuid4().hex[:12]}):
+    for event in platform.stream(path, body, {"x-turn-id": turn or uuid.uuid4().hex[:12]}):
         last = event["type"]
         yield event
     if last not in ("done", "input_required", "handover", "error"):

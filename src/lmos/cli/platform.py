@@ -46,6 +46,11 @@ class Platform:
         with self._ask("POST", path, body) as response:
             return json.loads(response.read())
 
+    def delete(self, path: str) -> None:
+        """Deletes what is at the path."""
+        with self._ask("DELETE", path) as response:
+            response.read()
+
     def stream(
         self, path: str, body: Any, headers: dict[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:

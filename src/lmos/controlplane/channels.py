@@ -122,11 +122,11 @@ def _age(channel: Channel) -> tuple[datetime, str]:
 
 
 def _says_the_same(a: ChannelRouting, b: ChannelRouting) -> bool:
-    return (a.spec, a.metadata.labels, a.metadata.owner_references) == (
-        b.spec,
-        b.metadata.labels,
-        b.metadata.owner_references,
+    one, two = (
+        (r.spec, r.metadata.labels, r.metadata.settings, r.metadata.owner_references)
+        for r in (a, b)
     )
+    return one == two
 
 
 def _reference(channel: Channel) -> dict[str, object]:

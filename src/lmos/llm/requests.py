@@ -1,9 +1,11 @@
 """Single requests to a language model, outside an agent's loop: a verdict, a summary, a choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from lmos.model import errors
+from lmos.telemetry import tracing
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -24,10 +26,13 @@ async def request(
     from pydantic_ai.direct import model_request
     from pydantic_ai.exceptions import AgentRunError, UserError
 
-    try:
-        return await model_request(model, messages, model_request_parameters=parameters)
-    except (AgentRunError, UserError) as error:
-        raise errors.ModelFailed(f"{failing}: {error}") from error
+    with _seen(model) as responded:
+        try:
+            response = await model_request(model, messages, model_request_parameters=parameters)
+        except (AgentRunError, UserError) as error:
+            raise errors.ModelFailed(f"{failing}: {error}") from error
+        responded(response)
+    return response
 
 
 async def understood(
@@ -61,6 +66,29 @@ async def understood(
         repair = UserPromptPart(f"That is not the JSON object that was asked for: {problem}")
         messages += [response, ModelRequest(parts=[repair])]
     raise errors.ModelFailed(f"{who} gave no {wanted}: {problem}")
+
+
+@contextmanager
+def _seen(model: "Model") -> "Iterator[Callable[[ModelResponse], None]]":
+    """A span around a request; it is told the response."""
+    tracer = tracing.tracer("lmos.llm")
+    if tracer is None:
+        yield lambda response: None
+        return
+    from opentelemetry.trace import SpanKind
+
+    speaks = tracing.settings()
+    facts = {**speaks.kind("llm"), **speaks.told(model=model.model_name, provider=model.system)}
+    with tracer.start_as_current_span(
+        "llm", kind=SpanKind.CLIENT, attributes=facts, record_exception=speaks.content
+    ) as span:
+        yield lambda response: span.set_attributes(
+            speaks.told(
+                response_model=response.model_name,
+                input_tokens=response.usage.input_tokens,
+                output_tokens=response.usage.output_tokens,
+            )
+        )
 
 
 def price_of(response: "ModelResponse") -> float | None:

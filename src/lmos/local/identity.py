@@ -8,7 +8,7 @@ from pathlib import Path
 from lmos.model import errors
 from lmos.protocols.origins import is_loopback
 from lmos.protocols.tokens import RUNTIME
-from lmos.runtime.app import Ready, Settings
+from lmos.runtime.app import Ready, Serving
 from lmos.runtime.asking import Sign
 from lmos.runtime.identity import Rates, Signer, Tenants
 from lmos.runtime.sources import open_source
@@ -26,9 +26,9 @@ class Known:
         """How turns are signed for agents, if they are."""
         return self.signer.signed if self.signer else None
 
-    def settings(self, ready: Ready = lambda: "") -> Settings:
+    def serving(self, ready: Ready = lambda: "") -> Serving:
         """The same, for the runtime's application."""
-        return Settings(
+        return Serving(
             rates=Rates(self.tenants.limits) if self.tenants else None,
             signer=self.signer,
             schemes=self.tenants.schemes if self.tenants else (),

@@ -23,10 +23,11 @@ from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting
 from lmos.router import DEFAULT, open_router
-from lmos.runtime import Routings, Supervisor, identity
+from lmos.runtime import Routings, Settings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
+from lmos.telemetry import start_tracing, stop_tracing
 
 SETTLE_TIMEOUT = 15.0
 
@@ -83,6 +84,7 @@ class Platform:
 
     async def run(self) -> None:
         """Starts everything, says where it is, and runs until stopped."""
+        start_tracing("lmos")
         self._output.progress("loading the embedding model")
         state = open_state(os.environ.get("LMOS_STATE") or "sqlite", self.project.state)
         try:
@@ -97,16 +99,26 @@ class Platform:
                 Routings(store, self._table_embedder()) as routings,
                 identified(self._identity) as known,
             ):
-                router = open_router(DEFAULT, llm.embedder())
-                supervisor = Supervisor(routings, router, state, sign=known.sign)
-                async with self._serving(self._app(store, supervisor, known), supervisor):
-                    await self._started(store, agents, routings)
-                    await self._stop.wait()
-                    self._output.line("stopping")
+                supervisor = Supervisor(
+                    routings,
+                    open_router(DEFAULT, llm.embedder()),
+                    state,
+                    settings=Settings.read(os.environ),
+                    shared=False,
+                    sign=known.sign,
+                )
+                try:
+                    async with self._serving(self._app(store, supervisor, known), supervisor):
+                        await self._started(store, agents, routings)
+                        await self._stop.wait()
+                        self._output.line("stopping")
+                finally:
+                    await supervisor.close()
         finally:
             self._listener.close()
             await connecting.disconnect()
             await state.close()
+            await asyncio.to_thread(stop_tracing)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -132,7 +144,7 @@ class Platform:
 
     def _app(self, store: DirectoryStore, supervisor: Supervisor, known: Known) -> Starlette:
         routes: list[BaseRoute] = [
-            *runtime_app.routes(supervisor, known.settings()),
+            *runtime_app.routes(supervisor, known.serving()),
             *api.routes(store, self.events),
         ]
         if not self._console:

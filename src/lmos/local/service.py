@@ -8,6 +8,7 @@ reached from other machines, with identities. When it is asked to end it says so
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from lmos import llm
+from lmos import llm, runtime
 from lmos.controlplane import api
 from lmos.llm.kept import KeptVectors
 from lmos.local.identity import Known, check_open, identified, identity_words
@@ -29,6 +30,7 @@ from lmos.runtime import Routings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.runtime.sources import Source, open_source
 from lmos.state import open_state
+from lmos.telemetry import start_tracing
 
 log = logging.getLogger("lmos.runtime")
 
@@ -83,6 +85,7 @@ class Service:
     async def run(self) -> None:
         """Serves until stopped."""
         settings = self.settings
+        start_tracing("lmos-runtime")
         router = open_router(settings.router, llm.embedder(), settings.model)
         async with AsyncExitStack() as stack:
             stack.callback(self._listener.close)
@@ -103,7 +106,14 @@ class Service:
             routings = await stack.enter_async_context(
                 Routings(source.store, vectors, source.fetch)
             )
-            supervisor = Supervisor(routings, router, state, sign=known.sign)
+            supervisor = Supervisor(
+                routings,
+                router,
+                state,
+                settings=runtime.Settings.read(os.environ),
+                sign=known.sign,
+            )
+            stack.push_async_callback(supervisor.close)
             app = self._app(supervisor, source, known)
             await stack.enter_async_context(self._serving(app, supervisor))
             await stack.enter_async_context(self._warming(source, routings))
@@ -114,7 +124,7 @@ class Service:
 
     def _app(self, supervisor: Supervisor, source: Source, known: Known) -> Starlette:
         routes = [
-            *runtime_app.routes(supervisor, known.settings(self._waiting_for)),
+            *runtime_app.routes(supervisor, known.serving(self._waiting_for)),
             *api.tenant_routes(source.store),
         ]
         return runtime_app.application(routes, known.tenants, origins=self.settings.origins)

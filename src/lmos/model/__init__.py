@@ -27,6 +27,7 @@ from lmos.model.decision import (
     SubTask,
 )
 from lmos.model.errors import LmosError
+from lmos.model.record import Asked, DecisionRecord, Ended, Feedback, Shadowed
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
@@ -69,6 +70,7 @@ from lmos.model.seams import (
     State,
     Store,
 )
+from lmos.model.shared import Share, SharedScope, SharedValue
 from lmos.model.turn import (
     TERMINAL,
     TURN_EVENT,
@@ -105,6 +107,7 @@ __all__ = [
     "AnonymizationEntity",
     "Answer",
     "ApiKey",
+    "Asked",
     "BinaryData",
     "Candidate",
     "Capability",
@@ -120,13 +123,16 @@ __all__ = [
     "Conversation",
     "Decided",
     "Decision",
+    "DecisionRecord",
     "Describe",
     "Description",
     "Done",
     "Embedder",
+    "Ended",
     "ErrorInfo",
     "Evidence",
     "Failed",
+    "Feedback",
     "Handover",
     "InputContext",
     "InputRequired",
@@ -143,6 +149,10 @@ __all__ = [
     "Role",
     "RoutableAgent",
     "RoutedCapability",
+    "Shadowed",
+    "Share",
+    "SharedScope",
+    "SharedValue",
     "Skill",
     "Started",
     "State",

@@ -40,6 +40,12 @@ class ObjectMeta(Model):
     def _null_is_empty(cls, value: Any) -> Any:
         return {} if value is None else value
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The annotations of this platform's own group."""
+        own = f"{API_GROUP}/"
+        return {key: value for key, value in self.annotations.items() if key.startswith(own)}
+
 
 class Condition(Model):
     """One aspect of a resource's state, by the conventions of the Kubernetes API."""

@@ -92,8 +92,10 @@ class State(Protocol):
         """Removes the key; whether it was there."""
         ...
 
-    def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
-        """Keys and values below the prefix, in the order of the keys."""
+    def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
+        """Keys and values below the prefix, in the order of the keys; with `after` only the keys
+        that come after it.
+        """
         ...
 
     async def close(self) -> None:

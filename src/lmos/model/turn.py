@@ -16,6 +16,7 @@ from lmos.model.conversation import AnonymizationEntity, Message
 from lmos.model.decision import Decision
 from lmos.model.errors import LmosError, code_to_error, face_of
 from lmos.model.resources import STABLE
+from lmos.model.shared import Share, SharedValue
 
 
 class User(Model):
@@ -27,13 +28,18 @@ class User(Model):
     profile: Mapping[str, str] = Field(default_factory=dict)
 
 
+#: A user who is not known.
+NOBODY = User()
+
+
 class Turn(Model):
     """All that an answer may depend on, besides the responder's own state.
 
     `messages` is the history with the new message last. `agent` names the agent that the caller
     insists on. `deadline` is an absolute, timezone-aware moment. `trace` carries W3C trace headers.
     `authorization` is the bearer token with which the next one is asked; it is no part of what is
-    told, so it never stands in a turn's wire form.
+    told, so it never stands in a turn's wire form. `shared` is what other agents share with this
+    one, oldest first; None where the caller keeps nothing of the kind.
     """
 
     tenant: str = ""
@@ -41,7 +47,7 @@ class Turn(Model):
     subset: str = STABLE
     conversation_id: str
     turn_id: str
-    user: User = User()
+    user: User = Field(default_factory=lambda: NOBODY)
     messages: Tuple[Message]
     system_context: Mapping[str, str] = Field(default_factory=dict)
     anonymization_entities: Tuple[AnonymizationEntity] = ()
@@ -49,6 +55,7 @@ class Turn(Model):
     deadline: datetime | None = None
     trace: Mapping[str, str] = Field(default_factory=dict)
     authorization: str = Field(default="", repr=False, exclude=True)
+    shared: tuple[SharedValue, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -131,7 +138,7 @@ class Handover(Model):
     """Terminal: somebody else should answer, an agent by name or whoever has a capability.
 
     `text` is what they should read in place of the user's words, where the agent's filters changed
-    those.
+    those, and `anonymization_entities` what stands for what in it.
     """
 
     type: Literal["handover"] = "handover"
@@ -139,6 +146,7 @@ class Handover(Model):
     capability: str = ""
     reason: str = ""
     text: str = ""
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
 
     def onward(self, turn: Turn) -> Turn:
         """The turn for who answers next."""
@@ -151,6 +159,7 @@ class InputRequired(Model):
     type: Literal["input_required"] = "input_required"
     message: Message
     context: Mapping[str, str] = Field(default_factory=dict)
+    anonymization_entities: Tuple[AnonymizationEntity] = ()
 
 
 class ErrorInfo(Model):
@@ -204,11 +213,14 @@ class Usage(Model):
         )
 
 
+_NOTHING = Usage()
+
+
 class Done(Model):
     """Terminal: the turn is answered."""
 
     type: Literal["done"] = "done"
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=lambda: _NOTHING)
 
 
 TurnEvent = (
@@ -218,6 +230,7 @@ TurnEvent = (
     | ToolCall
     | ToolResult
     | StatusUpdate
+    | Share
     | Answer
     | Handover
     | InputRequired

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from lmos.model import (
     TERMINAL,
@@ -40,36 +41,70 @@ _LATE = "the time of the turn is up"
 
 
 class Stop:
-    """Ends a turn from outside: its responder is closed at once."""
+    """Ends a turn from outside, or when its time is up: its responder is closed at once.
+
+    What `asyncio.timeout` does around each event is done here once a turn.
+    """
+
+    __slots__ = ("_fired", "_late", "_task", "_timer", "requested")
 
     def __init__(self) -> None:
         self.requested = False
-        self._scope: asyncio.Timeout | None = None
+        self._late = self._fired = False
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def request(self) -> None:
         """Ends the turn, now or as soon as it begins."""
         self.requested = True
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        if self._task is not None:
+            asyncio.get_running_loop().call_soon(self._fire)
 
-    async def next(
-        self, events: AsyncGenerator[TurnEvent, None], when: float | None
-    ) -> TurnEvent | None:
-        """The next event, None after the last; `DeadlineExceeded` at `when`."""
-        if when is not None and when <= asyncio.get_running_loop().time():
+    def until(self, when: float) -> None:
+        """Ends the turn at that time of the loop's clock; call `over` when it has ended before."""
+        loop = asyncio.get_running_loop()
+        if when <= loop.time():
+            self._late = True
+        else:
+            self._timer = loop.call_at(when, self._expire)
+
+    def over(self) -> None:
+        """Forgets about the time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def next(self, events: AsyncGenerator[TurnEvent, None]) -> TurnEvent | None:
+        """The next event, None after the last; `DeadlineExceeded` when the time is up."""
+        if self.requested:
+            return None
+        if self._late:
             raise errors.DeadlineExceeded(_LATE)
-        self._scope = scope = asyncio.timeout_at(when)
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        others = task.cancelling()
         try:
-            async with scope:
-                return None if self.requested else await anext(events, None)
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            if self.requested:
-                return None
-            raise errors.DeadlineExceeded(_LATE) from None
+            return await anext(events, None)
+        except asyncio.CancelledError:
+            if not self._fired or task.cancelling() > others + 1:
+                raise  # somebody else wants the whole task to end
         finally:
-            self._scope = None
+            self._task = None
+            if self._fired:
+                self._fired = False
+                task.uncancel()
+        if self.requested:
+            return None
+        raise errors.DeadlineExceeded(_LATE)
+
+    def _expire(self) -> None:
+        self._late = True
+        self._fire()
+
+    def _fire(self) -> None:
+        if self._task is not None and not self._fired:
+            self._fired = True
+            self._task.cancel()
 
 
 async def answered(
@@ -113,18 +148,15 @@ async def _events(
                 yield event
             return
         stop = stop or Stop()
-        when = _loop_time(turn.deadline)
-        while (found := await stop.next(events, when)) is not None:
-            yield found
+        if turn.deadline is not None:
+            stop.until(asyncio.get_running_loop().time() + remaining(turn.deadline))
+        try:
+            while (found := await stop.next(events)) is not None:
+                yield found
+        finally:
+            stop.over()
         if stop.requested:
             raise errors.AgentFailed("the turn was cancelled")
-
-
-def _loop_time(deadline: datetime | None) -> float | None:
-    """The deadline on the running loop's clock."""
-    if deadline is None:
-        return None
-    return asyncio.get_running_loop().time() + remaining(deadline)
 
 
 def remaining(deadline: datetime) -> float:
@@ -178,7 +210,10 @@ class Outcome:
                 self.messages.append(event.message)
                 self.context |= event.context
                 self.entities += event.anonymization_entities
-            case Done() | InputRequired() | Handover() | Failed():
+            case InputRequired() | Handover():
+                self.terminal = event
+                self.entities += event.anonymization_entities
+            case Done() | Failed():
                 self.terminal = event
 
     @property

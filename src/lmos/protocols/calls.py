@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lmos.model import Turn
+from lmos.model import STABLE, Turn
 from lmos.model.errors import AgentFailed, AgentUnavailable, LmosError, Overloaded
-from lmos.protocols import http
+from lmos.protocols import http, limits
+from lmos.protocols.answering import remaining
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,6 +31,20 @@ LINGER = 0.2
 EVENT_STREAM = "text/event-stream"
 #: Bytes from which aiohttp wants a body as a file.
 _LARGE = 1024 * 1024
+
+
+def turn_headers(turn: Turn) -> dict[str, str]:
+    """What is told beside every turn: its trace, its subset, how many seconds are left, and on
+    whose authority it is asked.
+    """
+    headers = dict(turn.trace)
+    if turn.authorization:
+        headers["authorization"] = f"Bearer {turn.authorization}"
+    if turn.subset != STABLE:
+        headers["x-subset"] = turn.subset
+    if turn.deadline is not None:
+        headers[limits.TIMEOUT] = f"{max(remaining(turn.deadline), 0.001):.3f}"
+    return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +82,6 @@ def agent_error(refusal: Refusal) -> LmosError:
     if refusal.status == 503:
         return AgentUnavailable(text)
     return AgentFailed(text, status=refusal.status)
-
-
-def carried(turn: Turn) -> dict[str, str]:
-    """The headers with which a turn is passed on: its trace, and who asks."""
-    if not turn.authorization:
-        return dict(turn.trace)
-    return {**turn.trace, "authorization": f"Bearer {turn.authorization}"}
 
 
 @asynccontextmanager
@@ -124,7 +132,7 @@ async def _send(
         headers = {"content-type": "application/json", **headers}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
 
-    def attempt(connection: http.Connection) -> "Awaitable[aiohttp.ClientResponse]":
+    def attempt() -> "Awaitable[aiohttp.ClientResponse]":
         return http.session().request(
             method,
             url,
@@ -132,15 +140,14 @@ async def _send(
             headers=headers,
             allow_redirects=False,
             timeout=timeout,
-            trace_request_ctx=connection,
         )
 
     while True:  # a process that has ended leaves as many stale connections as the pool had of it
-        connection = http.Connection()
+        http.REUSED.set(False)
         try:
-            return await attempt(connection)
+            return await attempt()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not connection.reused:
+            if not http.REUSED.get():
                 raise
 
 

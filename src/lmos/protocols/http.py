@@ -9,8 +9,7 @@ import asyncio
 import http
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from types import SimpleNamespace
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -31,6 +30,8 @@ T = TypeVar("T")
 BODY_LIMIT = 1024 * 1024
 #: Seconds of silence after which a stream gets a comment, so that proxies leave it open.
 KEEP_ALIVE = 15.0
+#: Seconds for which nobody looks whether a client has left.
+UNWATCHED = 0.02
 #: Seconds that an unused connection is kept: less than servers keep theirs (uvicorn: 5).
 IDLE = 4.0
 
@@ -166,10 +167,12 @@ async def while_connected(
 ) -> AsyncGenerator[None, None]:
     """The block is cancelled when the client leaves; it then ends without an error.
 
-    The request's body must have been read. `idle` is awaited every `KEEP_ALIVE` seconds.
+    The request's body must have been read. `idle` is awaited every `KEEP_ALIVE` seconds. Nobody is
+    watched for the first `UNWATCHED` seconds, so that what is done sooner needs no second task.
     """
     loop = asyncio.get_running_loop()
     left = False
+    watcher: asyncio.Task[None] | None = None
 
     async def watch() -> None:
         nonlocal left
@@ -179,15 +182,20 @@ async def while_connected(
         left = True
         scope.reschedule(loop.time())
 
-    watcher: asyncio.Task[None] | None = None
+    def begin() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch())
+
     try:
         async with asyncio.timeout(None) as scope:
-            watcher = loop.create_task(watch())
+            beginning = loop.call_later(UNWATCHED, begin)
             try:
                 yield
             finally:
-                watcher.cancel()
-                await asyncio.wait([watcher])
+                beginning.cancel()
+                if watcher is not None:
+                    watcher.cancel()
+                    await asyncio.wait([watcher])
     except TimeoutError:
         if not left:
             raise
@@ -287,25 +295,24 @@ def session() -> "aiohttp.ClientSession":
     return found
 
 
-@dataclass(slots=True)
-class Connection:
-    """Given as a request's `trace_request_ctx`: whether its connection came from the pool."""
-
-    reused: bool = False
+#: Whether the connection of the request that is being sent came from the pool.
+REUSED: ContextVar[bool] = ContextVar("reused", default=False)
 
 
 def _new_session() -> "aiohttp.ClientSession":
     import aiohttp  # takes a third of a second; servers that call nobody do without
 
-    async def reused(_: Any, trace: SimpleNamespace, __: Any) -> None:
-        if isinstance(trace.trace_request_ctx, Connection):
-            trace.trace_request_ctx.reused = True
+    class Connector(aiohttp.TCPConnector):
+        """Tells which connections it gives out again; aiohttp's tracing would cost ten times."""
 
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_reuseconn.append(reused)
+        async def connect(self, *given: Any, **named: Any) -> "aiohttp.connector.Connection":
+            connection = await super().connect(*given, **named)
+            REUSED.set(getattr(connection.protocol, "given_before", False))
+            connection.protocol.given_before = True  # type: ignore[union-attr]
+            return connection
+
     return aiohttp.ClientSession(
-        trace_configs=[tracing],
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE, ttl_dns_cache=30),
+        connector=Connector(limit=0, keepalive_timeout=IDLE, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         auto_decompress=True,

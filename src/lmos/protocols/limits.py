@@ -1,6 +1,7 @@
 """What may come in: how much, and in what state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,8 @@ from lmos.model.errors import InvalidInput, TooLarge
 MESSAGES_LIMIT = 200
 TEXT_LIMIT = 100_000
 NAME_LIMIT = 256
+#: The header that says how many seconds the turn may take, and the most that it may say.
+TIMEOUT, TIMEOUT_LIMIT = "x-turn-timeout", 3600.0
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,3 +66,19 @@ def check_name(what: str, name: str) -> str:
     if len(name) > NAME_LIMIT:
         raise InvalidInput(f"the {what} is longer than {NAME_LIMIT} characters", limit=NAME_LIMIT)
     return name
+
+
+def deadline_in(headers: Mapping[str, str]) -> datetime | None:
+    """Until when the headers want the turn answered, None where they do not say."""
+    text = headers.get(TIMEOUT)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= TIMEOUT_LIMIT:
+        raise InvalidInput(
+            f"{TIMEOUT} is {text[:40]!r}; it must be seconds, above 0 and up to {TIMEOUT_LIMIT:g}"
+        )
+    return datetime.now(UTC) + timedelta(seconds=seconds)

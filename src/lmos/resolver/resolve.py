@@ -263,6 +263,7 @@ def _routing(
         name=channel.name,
         namespace=channel.metadata.namespace,
         labels={key: value for key, value in labels.items() if value},
+        annotations=channel.metadata.settings,
     )
     return ChannelRouting(metadata=metadata, spec=spec)
 

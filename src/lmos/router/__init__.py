@@ -9,12 +9,13 @@ from lmos.router.evaluation import Report, evaluate
 from lmos.router.llm import LlmRouter
 from lmos.router.opening import DEFAULT, open_router
 from lmos.router.request import Router, RoutingRequest
-from lmos.router.table import RoutingTable
+from lmos.router.table import Near, RoutingTable
 from lmos.router.vector import VectorRouter
 
 __all__ = [
     "DEFAULT",
     "LlmRouter",
+    "Near",
     "Report",
     "Router",
     "RoutingRequest",

@@ -52,7 +52,7 @@ def explicit(name: str, table: RoutingTable) -> Decision:
     """The decision for the agent that the caller insists on; `AgentNotFound` when the table has
     none of that name.
     """
-    if name not in table.names:
+    if name not in table.by_name:
         there = ", ".join(table.names) or "none"
         raise errors.AgentNotFound(f"there is no agent {name!r} on this channel; it has {there}")
     return Decision(

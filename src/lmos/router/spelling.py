@@ -7,7 +7,7 @@ a message with an error in every other word loses its meaning as a vector.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lmos.llm.vocabulary import words
@@ -28,13 +28,22 @@ _APOSTROPHES = re.compile(r"['’]")
 class Spelling:
     """Corrects towards the words of some texts."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str] = ()) -> None:
         import numpy as np
 
-        self._counts = Counter(_plain(word) for text in texts for word in _WORD.findall(text))
-        self._targets = [word for word in self._counts if SHORTEST <= len(word) <= LONGEST]
-        letters = [_letters(word) for word in self._targets]
-        self._letters = np.stack(letters) if letters else np.zeros((0, 32), np.int16)
+        self._counts: Counter[str] = Counter()
+        self._targets: list[str] = []
+        self._letters = np.zeros((0, 32), np.int16)
+        if texts:
+            changing = self.changing()
+            changing.count(texts)
+            done = changing.done()
+            self._counts, self._targets = done._counts, done._targets
+            self._letters = done._letters
+
+    def changing(self) -> "Changing":
+        """What makes a spelling for other texts out of this one, which stays as it is."""
+        return Changing(self._counts, self._targets, self._letters)
 
     def corrected(self, text: str) -> str:
         """The text with the words that nobody knows read as the nearest ones of the texts."""
@@ -60,6 +69,46 @@ class Spelling:
         ranked = [(distance(word, target), -self._counts[target], target) for target in near]
         best = min(ranked, default=(LONGEST, 0, ""))
         return best[2] if best[0] <= allowed else None
+
+
+class Changing:
+    """Counts the words of texts that come and go."""
+
+    def __init__(
+        self, counts: Counter[str], targets: Sequence[str], letters: "NDArray[np.int16]"
+    ) -> None:
+        self._before = counts
+        self._targets = targets
+        self._letters = letters
+        self._more: Counter[str] = Counter()
+
+    def count(self, texts: Iterable[str], times: int = 1) -> None:
+        """Adds the texts; with -1 they go."""
+        for text in texts:
+            for word in _WORD.findall(text):
+                self._more[_plain(word)] += times
+
+    def done(self) -> Spelling:
+        """The spelling of the texts that there are now."""
+        import numpy as np
+
+        counts = self._before.copy()
+        for word, more in self._more.items():
+            counts[word] += more
+            if not counts[word]:
+                del counts[word]
+        left = [i for i, word in enumerate(self._targets) if word in counts]
+        new = [
+            word
+            for word in self._more
+            if SHORTEST <= len(word) <= LONGEST and word in counts and word not in self._before
+        ]
+        made = Spelling()
+        made._counts = counts
+        made._targets = [*(self._targets[i] for i in left), *new]
+        letters = [self._letters[left], *(_letters(word)[None] for word in new)]
+        made._letters = np.concatenate(letters)
+        return made
 
 
 def distance(one: str, other: str) -> int:

@@ -1,50 +1,75 @@
 """What a router chooses from: the texts of a channel's agents as vectors, in an immutable snapshot.
 
 Every capability brings its examples, its description and its name; an agent without capabilities
-its description. Each text is a row of one matrix, so looking at all of them is one product.
+its description. Each text is a row. A message is held against all rows of a small table, and of a
+large one against those of the capabilities that may matter (`RoutingTable.near`).
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
+from lmos.router.index.centres import Centres, ranges
+from lmos.router.scoring.learned import Learned
 from lmos.router.spelling import Spelling
+from lmos.router.texts import Arena, Block, Rows
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Numbers = NDArray[np.int64]
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A text, whose it is, and the number of its capability among all of the table."""
-
-    text: str
-    agent: str
-    capability: str
-    number: int
+#: Up to so many rows, or so many capabilities, all are looked at: a shortlist would not be faster.
+ROWS, CAPABILITIES = 4096, 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Near:
+    """The part of a table that may matter to a vector, in the table's order: whole capabilities.
+
+    `rows` int[n] are the table's rows that are in it and `similarities` float32[n] theirs to the
+    vector; `capabilities` int[c] and `agents` int[a] are their numbers in the table. `numbers`,
+    `starts` and `firsts` are as those of a table, but count places in these arrays: `numbers[i]` is
+    the place in `capabilities` of row i, `starts[j]` the place in `rows` where capability j begins,
+    `firsts[k]` the place in `capabilities` where agent k begins. An agent of the table may have
+    only some of its capabilities here, or none.
+    """
+
+    rows: "Numbers"
+    similarities: "NDArray[np.float32]"
+    numbers: "Numbers"
+    capabilities: "Numbers"
+    starts: "Numbers"
+    agents: "Numbers"
+    firsts: "Numbers"
+
+
+@dataclass(frozen=True, eq=False)
 class RoutingTable:
     """Agents with their texts as vectors.
 
-    `vectors` is float32[rows, d], ordered by capability and those by agent; `numbers` int[rows] the
-    capability of each row; `starts` int[capabilities] the first row of each; `firsts` int[agents]
-    the first capability of each. `spelling` knows the texts' words. `embedder` names the model
-    that the vectors are from, `version` is a hash of it and of the agents.
+    Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
+    row, `starts` int[capabilities] the first row of each, `firsts` int[agents] the first capability
+    of each, and `owners` int[capabilities] the agent of each. `places` int[rows] is where the
+    vectors lie in the arena. `spelling` knows the texts' words, `learned` is what scoring fits to
+    the texts. `embedder` names the model that the vectors are from, `version` is a hash of it and
+    of the agents.
     """
 
-    agents: tuple[RoutableAgent, ...]
-    names: tuple[str, ...]
-    rows: tuple[Row, ...]
-    vectors: "NDArray[np.float32]"
-    numbers: "NDArray[np.int64]"
-    starts: "NDArray[np.int64]"
-    firsts: "NDArray[np.int64]"
+    blocks: tuple[Block, ...]
+    rows: Rows
+    numbers: "Numbers"
+    starts: "Numbers"
+    firsts: "Numbers"
+    owners: "Numbers"
+    places: "Numbers"
+    arena: Arena
+    centres: Centres | None
     spelling: Spelling
+    learned: Learned
     embedder: str
     version: str
 
@@ -55,64 +80,92 @@ class RoutingTable:
         embedder: Embedder,
         previous: "RoutingTable | None" = None,
     ) -> "RoutingTable":
-        """The table of these agents. Texts that `previous` has are not embedded again."""
+        """The table of these agents. Of an agent that `previous` has nothing is done again, and no
+        text that it has is embedded again. Other work of the event loop goes on meanwhile.
+        """
+        from lmos.router.building import built
+
+        return await built(agents, embedder, previous)
+
+    @cached_property
+    def agents(self) -> tuple[RoutableAgent, ...]:
+        """The agents."""
+        return tuple(block.agent for block in self.blocks)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The agents' names."""
+        return tuple(block.agent.name for block in self.blocks)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, int]:
+        """The number of the agent of each name."""
+        return {name: number for number, name in enumerate(self.names)}
+
+    @cached_property
+    def vectors(self) -> "NDArray[np.float32]":
+        """float32[rows, d], unit length. Of a large table it is a copy, made when first asked for;
+        `near` needs none.
+        """
+        return self.arena.vectors[self.places]
+
+    @cached_property
+    def sizes(self) -> "Numbers":
+        """int[capabilities]: how many rows each has."""
         import numpy as np
 
-        rows, starts, firsts = _rows(agents)
-        known = previous.known if previous and previous.embedder == embedder.name else {}
-        new = [text for text in dict.fromkeys(row.text for row in rows) if text not in known]
-        fresh = dict(zip(new, await embedder.embed(new), strict=True)) if new else {}
-        found = [fresh[r.text] if r.text in fresh else known[r.text] for r in rows]
-        return cls(
-            agents=tuple(agents),
-            names=tuple(agent.name for agent in agents),
-            rows=tuple(rows),
-            vectors=np.stack(found) if found else np.zeros((0, max(embedder.d, 1)), np.float32),
-            numbers=np.array([row.number for row in rows], np.int64),
-            starts=np.array(starts, np.int64),
-            firsts=np.array(firsts, np.int64),
-            spelling=Spelling(row.text for row in rows),
-            embedder=embedder.name,
-            version=_digest(agents, embedder.name),
+        return np.diff(self.starts, append=len(self.rows))
+
+    def prepare(self) -> None:
+        """Works out now what the first decision would, in the calling thread."""
+        _ = self.by_name, self.sizes
+        if self.centres is None:
+            _ = self.vectors, self._all
+
+    def near(self, vector: "NDArray[np.float32]", keep: Sequence[int] = ()) -> Near:
+        """What of the table may matter to a text with that vector, with the similarities; of agents
+        with the numbers `keep` everything.
+        """
+        if self.centres is None:
+            return self._whole(vector)
+        return self.part(self.centres.shortlist(vector), vector, keep)
+
+    def _whole(self, vector: "NDArray[np.float32]") -> Near:
+        rows, capabilities, agents = self._all
+        return Near(
+            rows=rows,
+            similarities=self.vectors @ vector,
+            numbers=self.numbers,
+            capabilities=capabilities,
+            starts=self.starts,
+            agents=agents,
+            firsts=self.firsts,
         )
 
-    @property
-    def known(self) -> "dict[str, NDArray[np.float32]]":
-        """The vector of each text."""
-        return {row.text: vector for row, vector in zip(self.rows, self.vectors, strict=True)}
+    @cached_property
+    def _all(self) -> "tuple[Numbers, Numbers, Numbers]":
+        import numpy as np
 
+        return tuple(np.arange(n) for n in (len(self.rows), len(self.starts), len(self.firsts)))  # type: ignore[return-value]
 
-def _rows(agents: Sequence[RoutableAgent]) -> tuple[list[Row], list[int], list[int]]:
-    rows: list[Row] = []
-    starts: list[int] = []
-    firsts: list[int] = []
-    for agent in agents:
-        firsts.append(len(starts))
-        for key, texts in _texts(agent):
-            number = len(starts)
-            starts.append(len(rows))
-            rows += [Row(text, agent.name, key, number) for text in texts]
-    return rows, starts, firsts
+    def part(
+        self, capabilities: "Numbers", vector: "NDArray[np.float32]", keep: Sequence[int] = ()
+    ) -> Near:
+        """These capabilities, in ascending order, and all of agents with the numbers `keep`."""
+        import numpy as np
 
-
-def _texts(agent: RoutableAgent) -> list[tuple[str, list[str]]]:
-    """The texts of each capability that has any, without repetition; of the agent itself where
-    none has.
-    """
-    found = []
-    for capability in agent.capabilities:
-        texts = (*capability.examples, capability.description, _spoken(capability.name))
-        stripped = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
-        if stripped:
-            found.append((capability.key, stripped))
-    return found or [("", [agent.description.strip() or _spoken(agent.name) or agent.name])]
-
-
-def _spoken(name: str) -> str:
-    """A name as words."""
-    return name.replace("-", " ").replace("_", " ").strip()
-
-
-def _digest(agents: Sequence[RoutableAgent], embedder: str) -> str:
-    text = embedder + "\n".join(agent.model_dump_json() for agent in agents)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        for agent in keep:
+            start, stop = (np.searchsorted(self.owners, agent + i) for i in (0, 1))
+            capabilities = np.union1d(capabilities, np.arange(start, stop))
+        sizes = self.sizes[capabilities]
+        rows = ranges(self.starts[capabilities], sizes)
+        agents, firsts = np.unique(self.owners[capabilities], return_index=True)
+        return Near(
+            rows=rows,
+            similarities=self.arena.vectors[self.places[rows]] @ vector,
+            numbers=np.repeat(np.arange(len(capabilities)), sizes),
+            capabilities=capabilities,
+            starts=sizes.cumsum() - sizes,
+            agents=agents,
+            firsts=firsts,
+        )

@@ -1,68 +1,58 @@
-"""Routing by vectors: the agent whose texts lie nearest to the message, or nobody.
+"""Routing by vectors: the agent whose texts the message is most like, or nobody.
 
-A capability's score is the mean of its nearest text and of its three nearest; an agent's is that
-of its best capability. Whether anybody is meant at all is a logistic function of the best score and
-of its lead over the next agent, and of how many texts the best capability has: the more there are,
-the nearer the nearest lies by chance. Its weights and the temperature of the agents' shares were
-fitted on channels drawn from CLINC150 (`bench/router.py --only fit --channels 40`), never on the
-examples of this project.
+How much it is each agent's is seen by `lmos.router.scoring`: by the nearest texts, and by a head
+that was fitted to all of them, over meaning and letters. Whether anybody is meant at all is a
+logistic function of the signs seen, with the weights of a `Fit`. Of two that are as good as alike
+the user is asked which.
 """
 
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
+from lmos.router.fit import Fit
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of
 from lmos.router.request import RoutingRequest, explicit
+from lmos.router.scoring.seen import Seen, look
 from lmos.router.table import RoutingTable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VERSION = "vector-1"
+VERSION = "vector-2"
 MAX_CANDIDATES = 10
 #: A greeting is for an agent only where one offers just that.
 OFFERED = 0.95
 #: The least probability of the agent that a follow-up stays with.
 STAYING = 0.6
+#: The least probability of two agents together that the user is asked to choose from.
+BOTH = 0.8
 #: Probability from which a message is for another agent although it has words of one offered.
 SURE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Fitted numbers: the weights of what tells whether anybody is meant, and the temperature at
-    which the agents' shares are a softmax of their scores.
-    """
-
-    score: float = 15.39
-    lead: float = 3.15
-    texts: float = -0.81
-    bias: float = -3.96
-    temperature: float = 0.04
-
-    def meant(self, score: float, lead: float, texts: int) -> float:
-        """The probability (0 to 1) that the best agent is meant rather than nobody."""
-        z = self.score * score + self.lead * lead + self.texts * math.log(texts) + self.bias
-        return 1 / (1 + math.exp(-z))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A text seen against the table: the agents' scores, and the probability that one is meant."""
+    """A text seen against the table, with the probability of each agent that was looked at, and
+    that one is meant at all.
+    """
 
-    scores: "NDArray[np.float32]"
-    capabilities: "NDArray[np.float32]"
-    similarities: "NDArray[np.float32]"
+    seen: Seen
+    shares: "NDArray[np.float64]"
     meant: float
 
     @property
     def best(self) -> int:
-        return int(self.scores.argmax())
+        """The number of the best agent in the table."""
+        return self.seen.best
+
+    def of(self, agent: int) -> float:
+        """The probability of the agent of that number."""
+        return float(self.shares[self.seen.place(agent)])
 
 
 class VectorRouter:
@@ -80,7 +70,7 @@ class VectorRouter:
             return explicit(request.explicit_agent, table).but(router=VERSION)
         offered = _offered(request, table)
         choice = choice_of(request.text, offered)
-        if choice is None or choice.agent not in (None, *table.names):
+        if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
         chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
         if not choice.named:
@@ -95,29 +85,42 @@ class VectorRouter:
         texts = [table.spelling.corrected(text) for text in _texts(request, form)]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
-        decision = self._choose(request, form, table, [self._view(v, table) for v in vectors])
+        active = table.by_name.get(request.active_agent or "")
+        views = self._views(list(zip(texts, vectors, strict=False)), table, active)
+        decision = self._choose(active, form, table, views)
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
         return decision.but(timings=timings, router=VERSION, table=table.version)
 
-    def _view(self, vector: "NDArray[np.float32]", table: RoutingTable) -> _View:
+    def _views(
+        self,
+        texts: "Sequence[tuple[str, NDArray[np.float32]]]",
+        table: RoutingTable,
+        active: int | None,
+    ) -> list[_View]:
+        """What each text with its vector sees; the first sees also the best agent of the last."""
+        if not texts:
+            return []
+        joined = self._view(table, *texts[-1], () if active is None else (active,))
+        kept = joined.best if active is None else active
+        return [*(self._view(table, *pair, (kept,)) for pair in texts[:-1]), joined]
+
+    def _view(
+        self, table: RoutingTable, text: str, vector: "NDArray[np.float32]", keep: Sequence[int]
+    ) -> _View:
         import numpy as np
 
-        similarities = table.vectors @ vector
-        capabilities = _per_capability(similarities, table)
-        scores = np.maximum.reduceat(capabilities, table.firsts)
-        ordered = np.sort(scores)[::-1]
-        lead = float(ordered[0] - ordered[1]) if len(ordered) > 1 else 0.15
-        start, stop = _part(table.starts, int(capabilities.argmax()), len(table.rows))
-        meant = self._fit.meant(float(ordered[0]), lead, stop - start)
-        return _View(scores, capabilities, similarities, meant)
+        seen = look(table, text, vector, keep)
+        scope = self._fit.learned if table.learned.normal else self._fit.bare
+        meant = scope.meant(seen.signs)
+        weights = np.exp(self._fit.sharpness * (seen.agents - seen.agents.max()))
+        return _View(seen, meant * weights / weights.sum(), meant)
 
     def _choose(
-        self, request: RoutingRequest, form: Form, table: RoutingTable, views: list[_View]
+        self, active: int | None, form: Form, table: RoutingTable, views: list[_View]
     ) -> Decision:
-        active = request.active_agent if request.active_agent in table.names else None
         if not views:
             return Decision(
                 outcome="out_of_scope",
@@ -130,32 +133,46 @@ class VectorRouter:
             return self._social(active, table, alone)
         if active is None and len(views) > 1 and joined.meant >= 0.5:
             # a caller that brings its own history: whose matter it was is seen from the words
-            active = table.names[joined.best]
-        if active and _continues(form, alone, joined, table.names.index(active)):
+            active = joined.best
+        if active is not None and _continues(form, alone, joined, active):
             return self._stay(active, table, joined, form)
-        if alone.meant >= 0.5:
-            candidates = _ranked(self._shares(alone), table, alone)
-            reason = f"nearest to what {candidates[0].agent} offers"
-            return Decision(
-                outcome="route",
-                candidates=candidates,
-                out_of_scope=_rest(alone.meant),
-                confidence=candidates[0].probability,
-                sticky=active == candidates[0].agent,
-                reason=reason,
-            )
+        if self._somebody(alone) >= self._fit.threshold:
+            return self._route(table, alone, active)
         return Decision(
             outcome="out_of_scope",
-            candidates=_ranked(self._shares(alone), table, alone),
+            candidates=_ranked(alone.shares, table, alone),
             out_of_scope=_rest(alone.meant),
             confidence=1 - alone.meant,
             reason="nothing that the agents offer is near enough",
         )
 
-    def _social(self, active: str | None, table: RoutingTable, view: _View) -> Decision:
+    def _somebody(self, view: _View) -> float:
+        """The best agent's part of the probability that it or nobody is meant."""
+        best = float(view.shares.max())
+        return best / (best + 1 - view.meant) if best else 0.0
+
+    def _route(self, table: RoutingTable, view: _View, active: int | None) -> Decision:
+        """The best agent, or the two of which as good as either is meant."""
+        candidates = _ranked(view.shares, table, view)
+        first, second = (*(c.probability for c in candidates), 0.0)[:2]
+        routed = Decision(
+            outcome="route",
+            candidates=candidates,
+            out_of_scope=_rest(view.meant),
+            confidence=first,
+            sticky=active == view.best,
+            reason=f"most like what {candidates[0].agent} offers",
+        )
+        both = first + second
+        if first >= self._fit.sure * both or both < BOTH or routed.sticky:
+            return routed
+        names = " or ".join(candidate.agent for candidate in candidates[:2])
+        return routed.but(outcome="clarify", confidence=both, reason=f"as much what {names} offers")
+
+    def _social(self, active: int | None, table: RoutingTable, view: _View) -> Decision:
         if active is None:
             reason = "a greeting, with no conversation to continue"
-            candidates = _ranked(self._shares(view), table, view)
+            candidates = _ranked(view.shares, table, view)
             return Decision(
                 outcome="out_of_scope",
                 candidates=candidates,
@@ -165,9 +182,9 @@ class VectorRouter:
             )
         return self._stay(active, table, view, "social")
 
-    def _stay(self, active: str, table: RoutingTable, view: _View, form: Form) -> Decision:
-        shares = self._shares(view)
-        index = table.names.index(active)
+    def _stay(self, active: int, table: RoutingTable, view: _View, form: Form) -> Decision:
+        shares = view.shares.copy()
+        index = view.seen.place(active)
         others = float(shares.sum() - shares[index])
         kept = max(float(shares[index]), STAYING)
         shares *= min(1.0, (1 - kept) / max(others, 1e-9))
@@ -178,24 +195,19 @@ class VectorRouter:
             out_of_scope=_rest(float(shares.sum())),
             confidence=kept,
             sticky=True,
-            reason=f"continues the conversation with {active} ({form} message)",
+            reason=f"continues the conversation with {table.names[active]} ({form} message)",
         )
-
-    def _shares(self, view: _View) -> "NDArray[np.float64]":
-        """The probability of each agent; together that somebody is meant."""
-        import numpy as np
-
-        weights = np.exp((view.scores.astype(float) - view.scores.max()) / self._fit.temperature)
-        shares: NDArray[np.float64] = view.meant * weights / weights.sum()
-        return shares
 
 
 def _offered(request: RoutingRequest, table: RoutingTable) -> list[RoutableAgent]:
     """The agents offered, in their order; one that has gone since keeps its place."""
     if not request.offered:
         return []
-    there = {agent.name: agent for agent in table.agents}
-    return [there.get(name) or RoutableAgent(name=name) for name in request.offered]
+    there = {name: table.by_name.get(name) for name in request.offered}
+    return [
+        RoutableAgent(name=name) if number is None else table.agents[number]
+        for name, number in there.items()
+    ]
 
 
 def _elsewhere(decision: Decision, agent: str | None) -> bool:
@@ -219,32 +231,11 @@ def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
     before.
     """
     if form == "elliptic":
-        clear = alone.meant >= 0.8 and alone.scores[alone.best] - alone.scores[active] > 0.15
+        clear = alone.meant >= 0.8 and alone.of(active) < 0.1 * alone.of(alone.best)
         return not clear
     if alone.meant >= 0.5:
         return False
     return form == "referring" and joined.meant >= 0.5 and joined.best == active
-
-
-def _per_capability(
-    similarities: "NDArray[np.float32]", table: RoutingTable
-) -> "NDArray[np.float32]":
-    """The mean of a capability's nearest text and of its three nearest (or as many as it has).
-    Texts equally near count as one.
-    """
-    import numpy as np
-
-    left = similarities.copy()
-    nearest = np.maximum.reduceat(left, table.starts)
-    total, count, best = nearest.copy(), np.ones_like(nearest), nearest
-    for _ in range(2):
-        left[left >= best[table.numbers]] = -np.inf
-        best = np.maximum.reduceat(left, table.starts)
-        there = np.isfinite(best)
-        total[there] += best[there]
-        count += there
-    scores: NDArray[np.float32] = ((nearest + total / count) / 2).astype(np.float32)
-    return scores
 
 
 def _rest(meant: float) -> float:
@@ -255,23 +246,24 @@ def _rest(meant: float) -> float:
 def _ranked(
     shares: "NDArray[np.float64]", table: RoutingTable, view: _View
 ) -> tuple[Candidate, ...]:
-    """The most probable agents, each with its nearest capability and text."""
+    """The most probable agents, each with its most probable capability and its nearest text."""
     order = (-shares).argsort(kind="stable")[:MAX_CANDIDATES]
-    return tuple(_candidate(int(i), float(shares[i]), table, view) for i in order)
+    return tuple(_candidate(int(i), float(shares[i]), table, view.seen) for i in order)
 
 
-def _candidate(index: int, share: float, table: RoutingTable, view: _View) -> Candidate:
-    """The agent with the capability that is meant most, and the nearest text of it."""
-    first, end = _part(table.firsts, index, len(table.starts))
-    number = first + int(view.capabilities[first:end].argmax())
-    start, stop = _part(table.starts, number, len(table.rows))
-    nearest = start + int(view.similarities[start:stop].argmax())
-    row = table.rows[nearest]
+def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Candidate:
+    """The agent at that place of what was seen, with the nearest text of its best capability."""
+    near = seen.near
+    first, end = _part(near.firsts, place, len(near.starts))
+    number = first + int(seen.capabilities[first:end].argmax())
+    start, stop = _part(near.starts, number, len(near.rows))
+    nearest = start + int(near.similarities[start:stop].argmax())
+    row = table.rows[int(near.rows[nearest])]
     evidence = Evidence(
         agent=row.agent,
         capability=row.capability,
         text=row.text,
-        score=round(float(view.similarities[nearest]), 4),
+        score=round(float(near.similarities[nearest]), 4),
     )
     return Candidate(
         agent=row.agent, capability=row.capability, probability=round(share, 4), evidence=evidence

@@ -7,8 +7,20 @@ protocol serves it; `app.routes` does so over HTTP.
 """
 
 from lmos.protocols.connecting import connect
+from lmos.runtime.admission import Capacity
 from lmos.runtime.breakers import Breakers, Limits
 from lmos.runtime.routings import ChannelTable, Member, Routings
+from lmos.runtime.settings import Settings
 from lmos.runtime.supervisor import Supervisor
 
-__all__ = ["Breakers", "ChannelTable", "Limits", "Member", "Routings", "Supervisor", "connect"]
+__all__ = [
+    "Breakers",
+    "Capacity",
+    "ChannelTable",
+    "Limits",
+    "Member",
+    "Routings",
+    "Settings",
+    "Supervisor",
+    "connect",
+]

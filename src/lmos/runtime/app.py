@@ -8,6 +8,9 @@ GET  /apis/v1/agents/{tenant}/{channel}                       the same, with add
 /v1/chat/completions, /v1/models                              the channel as model tenant/channel
 /graphql, /subscriptions                                      the channel as ARC's agent, likewise
 /agui/{tenant}/{channel}                                      the channel over AG-UI
+/apis/v1/{tenant}/conversations...                            see `lmos.runtime.api_conversations`
+/apis/v1/{tenant}/.../memory..., /apis/v1/{tenant}/mcp        see `lmos.runtime.api_memory`
+GET  /metrics                                                 figures for Prometheus
 GET  /health, /health/live, /health/ready
 GET  /openapi.json                                            what is below /apis/v1, described
 GET  /.well-known/jwks.json                                   keys of what is stated to agents
@@ -43,7 +46,7 @@ from lmos.protocols import origins as cross_site
 from lmos.protocols.directory import Directory
 from lmos.protocols.extras import installed
 from lmos.protocols.tokens import JWKS
-from lmos.runtime import identity, openapi
+from lmos.runtime import api_conversations, api_memory, exposition, identity, openapi
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -61,7 +64,7 @@ Ready = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Serving:
     """How the runtime is served. `rates` limit turns; `signer` publishes its keys; `schemes` are
     the kinds of credentials that cards tell of; `ready` is asked by who looks after the process.
     """
@@ -72,19 +75,24 @@ class Settings:
     ready: Ready = lambda: ""
 
 
-def routes(supervisor: Supervisor, settings: Settings | None = None) -> list[BaseRoute]:
+def routes(supervisor: Supervisor, serving: Serving | None = None) -> list[BaseRoute]:
     """Everything of this module, to be put into an application with `gated`."""
-    settings = settings or Settings()
-    entry = identity.Entry(supervisor.respond, settings.rates)
-    api, channels = _Api(supervisor, entry, settings), ChannelModels(supervisor, entry.respond)
+    serving = serving or Serving()
+    entry = identity.Entry(supervisor.respond, serving.rates)
+    api, channels = _Api(supervisor, entry, serving), ChannelModels(supervisor, entry.respond)
     return [
         *identity.shared(openai.routes(channels)),
         *identity.shared(graphql.routes(channels.directory) if installed("graphql") else ()),
         *identity.shared(agui.routes(channels) if installed("ag_ui") else ()),
         *identity.open_to_all(api.public()),
-        *lmos_protocol.chat_routes(entry.respond),
-        *a2a.routes(entry.respond, api.describe, "/a2a/{tenant}/{channel}", api.offer),
-        *api.routes(),
+        *identity.for_users(lmos_protocol.chat_routes(entry.respond)),
+        *identity.for_users(
+            a2a.routes(entry.respond, api.describe, "/a2a/{tenant}/{channel}", api.offer)
+        ),
+        *identity.for_users(api.routes()),
+        *identity.for_owners(api_conversations.routes(supervisor), supervisor.owns),
+        *api_memory.routes(supervisor),
+        exposition.route(supervisor.metrics, supervisor.admission),
     ]
 
 
@@ -210,10 +218,10 @@ def _reaches(tenant: str) -> bool:
 class _Api:
     """The endpoints that are the runtime's own."""
 
-    def __init__(self, supervisor: Supervisor, entry: identity.Entry, settings: Settings) -> None:
+    def __init__(self, supervisor: Supervisor, entry: identity.Entry, serving: Serving) -> None:
         self._supervisor = supervisor
         self._entry = entry
-        self._settings = settings
+        self._serving = serving
 
     def routes(self) -> list[BaseRoute]:
         """What is a tenant's."""
@@ -239,7 +247,7 @@ class _Api:
 
     def offer(self) -> a2a.Offer:
         """What cards say of credentials."""
-        return a2a.Offer(schemes=self._settings.schemes)
+        return a2a.Offer(schemes=self._serving.schemes)
 
     async def decide(self, request: Request) -> Response:
         asked = limits.parsed(openapi.Question, await http.read_json(request))
@@ -280,13 +288,13 @@ class _Api:
         return JSONResponse({"status": "UP"})
 
     async def ready(self, request: Request) -> Response:
-        why = self._settings.ready()
+        why = self._serving.ready()
         if not why:
             return JSONResponse({"status": "UP"})
         return JSONResponse({"status": "OUT_OF_SERVICE", "reason": why}, 503)
 
     async def jwks(self, request: Request) -> Response:
-        signer = self._settings.signer
+        signer = self._serving.signer
         keys = signer.jwks() if signer else {"keys": []}
         return http.json_response(keys, headers={"cache-control": "max-age=300"})
 

@@ -25,8 +25,10 @@ from lmos.model import (
     TurnEvent,
     errors,
 )
+from lmos.runtime import tracing
 from lmos.runtime.breakers import Admission, Breakers
-from lmos.runtime.metrics import Metrics
+from lmos.runtime.companion import Companion
+from lmos.runtime.metrics import Metrics, Part
 from lmos.runtime.routings import Member
 
 Connect = Callable[[AgentAddress], Responder]
@@ -56,29 +58,36 @@ class Asking:
         self._breakers = Breakers() if breakers is None else breakers
 
     async def ask(
-        self, able: Sequence[Member], turn: Turn
+        self, able: Sequence[Member], turn: Turn, companion: Companion
     ) -> tuple[Member, AsyncGenerator[TurnEvent, None]]:
         """The first of the agents that does not fail before it has said or done anything, or the
-        last one, with its events; `Started` is the first of them. Close them when done.
+        last one, with its events; `Started` is the first of them. Close them when done. The
+        companion goes with the turn to each agent that is tried.
         """
-        member, opening, events = await self._open(able, turn)
+        member, opening, events = await self._open(able, turn, companion)
         return member, _joined(opening, events)
 
     async def _open(
-        self, able: Sequence[Member], turn: Turn
+        self, able: Sequence[Member], turn: Turn, companion: Companion
     ) -> tuple[Member, deque[TurnEvent], AsyncGenerator[TurnEvent, None]]:
         """The first agent that does not fail before it has said or done anything, or the last one.
         With it, events to begin with, of which `Started` is the first, and those that follow.
         """
         failure: Failed | None = None
         for member in able[:-1]:
-            events = self._one(member, turn)
+            events = self._accompanied(member, turn, companion)
             first = await anext(events, None) or _silent(member)
             if not isinstance(first, Failed) or _is_the_turns(first):
                 return member, deque([*_opening(member, failure), first]), events
             await events.aclose()
             failure = first
-        return able[-1], deque(_opening(able[-1], failure)), self._one(able[-1], turn)
+        last = self._accompanied(able[-1], turn, companion)
+        return able[-1], deque(_opening(able[-1], failure)), last
+
+    def _accompanied(
+        self, member: Member, turn: Turn, companion: Companion
+    ) -> AsyncGenerator[TurnEvent, None]:
+        return companion.heard(member, self._one(member, companion.told(member, turn)))
 
     async def _one(self, member: Member, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """One agent's events; who answers and why is told by us. An agent that is spared fails at
@@ -90,7 +99,7 @@ class Asking:
                 admitted = self._breakers.admitted(turn.tenant, member.name, url)
                 admission = stack.enter_context(admitted)
             except (errors.AgentUnavailable, errors.Overloaded) as error:
-                self._metrics.spared[member.name] += 1
+                self._metrics.spared[_part(member, turn)] += 1
                 yield Failed.of(error)
                 return
             try:
@@ -105,13 +114,17 @@ class Asking:
         self, member: Member, turn: Turn, admission: Admission
     ) -> AsyncGenerator[TurnEvent, None]:
         began = time.monotonic()
-        with self._metrics.asking(member.name) as asking:
-            asked = self._sign(turn, member.name) if self._sign else turn
-            async with aclosing(self._responder(member)(asked)) as events:
+        asked = self._sign(turn, member.name) if self._sign else turn
+        with (
+            self._metrics.part(_part(member, turn)).timed() as timing,
+            tracing.asking(asked, member.name, member.agent.version) as around,
+        ):
+            async with aclosing(self._responder(member)(around.turn)) as events:
                 async for event in events:
                     if isinstance(event, Failed):
-                        asking.failed = True
                         event = _named(event, member.name)
+                        around.failed(event.error)
+                    timing.saw(event)
                     _judge(admission, event, turn, time.monotonic() - began)
                     if not isinstance(event, Started | Decided):
                         yield event
@@ -135,6 +148,10 @@ async def _joined(
             yield opening.popleft()
         async for event in events:
             yield event
+
+
+def _part(member: Member, turn: Turn) -> Part:
+    return Part.of(turn, member.name, member.agent.version)
 
 
 def _opening(member: Member, failure: Failed | None) -> list[TurnEvent]:

@@ -1,16 +1,16 @@
 """A conversation stays with the routing that it began with, as long as that routing's agents live.
 
 What tells one routing from another is its subset, who its agents are, in which version and for
-what; an address, a description or an example that changes is taken over at once. When the agents
-are gone, or nobody here knows the routing any more, the conversation goes on with the routing there
-is now, and its user is told so.
+what; an address, a description or an example that changes is taken over at once, and so is a
+routing that has all of its agents and more. When the agents are gone, or nobody here knows the
+routing any more, the conversation goes on with the routing there is now, and its user is told so.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lmos.runtime.routings import ChannelTable, Routings
+from lmos.runtime.routings import ChannelTable, Member, Routings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,20 @@ def pinned(routings: Routings, asked: ChannelTable, notes: Mapping[str, Any]) ->
     if (asked.subset, asked.version) == (subset, version):
         return Pinned(asked)
     own = routings.kept(asked.tenant, asked.channel, subset, version)
-    if own is not None:
-        return Pinned(own)
     now = routings.newest(asked.tenant, asked.channel, subset) or asked
+    if own is not None:
+        return Pinned(now if _has_all(now, own) else own)
     names = ", ".join(f"{m.name} {m.agent.version}".strip() for m in now.members.values())
     return Pinned(now, f"the agents of this conversation are gone; it goes on with {names}")
+
+
+def _has_all(now: ChannelTable, own: ChannelTable) -> bool:
+    """Whether nothing that the conversation has is missing in the routing in force."""
+    return all(_same(now.members.get(member.name), member) for member in own.members.values())
+
+
+def _same(found: Member | None, member: Member) -> bool:
+    if found is None or found.agent.version != member.agent.version:
+        return False
+    offered = {capability.name for capability in found.agent.capabilities}
+    return offered >= {capability.name for capability in member.agent.capabilities}

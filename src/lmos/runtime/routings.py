@@ -178,6 +178,15 @@ class Routings:
         """Every channel's table of a subset, by tenant and channel."""
         return [self._tables[key] for key in sorted(self._tables) if key[2] == subset]
 
+    def channels(self, tenant: str) -> list[str]:
+        """The names of the tenant's channels, in whichever subset."""
+        return sorted({channel for owner, channel, _ in self._tables if owner == tenant})
+
+    def members(self, tenant: str, agent: str) -> list[Member]:
+        """The tenant's agent of that name, as it serves each of its channels."""
+        mine = (table for key, table in self._tables.items() if key[0] == tenant)
+        return [table.members[agent] for table in mine if agent in table.members]
+
     @property
     def pending(self) -> bool:
         """Whether the store is known to have changed since the snapshot in force."""

@@ -3,13 +3,15 @@
     channel -> history -> decision -> agents -> events as they come -> remembered
 
 The supervisor is itself a responder. It decides and remembers; how agents answer together is
-`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`. The turns of one
-conversation are answered one after the other, in the order in which they came.
+`lmos.runtime.collaboration`, how one of them is asked `lmos.runtime.asking`, and what is kept of
+decisions `lmos.runtime.decisions`. The turns of one conversation are answered one after the other,
+in the order in which they came.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from lmos.model import (
@@ -17,9 +19,9 @@ from lmos.model import (
     Decision,
     Done,
     InputRequired,
-    Message,
     State,
     StatusUpdate,
+    TextDelta,
     Turn,
     TurnEvent,
     errors,
@@ -27,23 +29,35 @@ from lmos.model import (
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest
+from lmos.runtime import tracing
+from lmos.runtime.admission import Admission, admitted
 from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
 from lmos.runtime.asking import Asking, Connect, Sign
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
+from lmos.runtime.companion import Companion
+from lmos.runtime.decisions import Log, Recorder, Trail
+from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.pinning import pinned
+from lmos.runtime.repeats import noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
-from lmos.state import History, Past, key_of
+from lmos.runtime.settings import Settings
+from lmos.state import History, MemoryState, Past
+from lmos.state.leases import leases_of
 
-#: Seconds that a turn may take when its caller sets no deadline.
-TIMEOUT = 60.0
+#: Seconds that the decision log gets to write what waits when the supervisor is closed.
+CLOSING = 5.0
 
 
 class Supervisor:
-    """Routes turns to agents and remembers conversations."""
+    """Routes turns to agents and remembers conversations.
+
+    `settings` says how much it takes on and when it spares an agent. `shared` tells whether other
+    processes answer turns of the same conversations, which every state but one in memory allows.
+    """
 
     def __init__(
         self,
@@ -52,31 +66,57 @@ class Supervisor:
         state: State,
         connect: Connect = connect,
         *,
-        timeout: float = TIMEOUT,
+        settings: Settings | None = None,
         breakers: Breakers | None = None,
         sign: Sign | None = None,
+        shared: bool | None = None,
     ) -> None:
         self.routings = routings
+        self.state = state
+        settings = settings or Settings()
+        self.log = Log(state, settings.log)
+        self.recorder = Recorder(self.log)
+        self.memory = SharedMemory(state)
+        self.closing = AsyncExitStack()
+        self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
         self._router = router
+        if breakers is None:
+            breakers = Breakers(settings.limits)
         self._asking = Asking(connect, self.metrics, breakers, sign)
-        self._timeout = timeout
+        self._timeout = settings.timeout
         self._history = History(state)
-        self._lines = Lines()
+        shared = not isinstance(state, MemoryState) if shared is None else shared
+        self._lines = Lines(leases_of(state) if shared else None)
+        self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
+        self._traced = tracing.traced(self._respond)
 
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         """Answers the turn; a `Responder`."""
         stop = Stop()
         self._running.add(stop)
         try:
-            async with aclosing(self._respond(turn)) as events:
-                while (event := await stop.next(events, None)) is not None:
+            async with aclosing(self._traced(turn)) as events:
+                while (event := await stop.next(events)) is not None:
                     yield event
             if stop.requested:
                 raise errors.AgentUnavailable("the platform is stopping; ask again")
         finally:
             self._running.discard(stop)
+
+    async def close(self) -> None:
+        """Closes what is in `closing` and writes what is still to be logged. The state, whoever
+        opened it, is closed after this.
+        """
+        await self.closing.aclose()
+        await self.recorder.close(CLOSING)
+
+    def alone(self, conversation: Turn, seconds: float) -> AbstractAsyncContextManager[None]:
+        """The turn's conversation with no turn of it running, here or in another process.
+        `DeadlineExceeded` when the running ones take longer than so many seconds.
+        """
+        return self._lines.turn(conversation, datetime.now(UTC) + timedelta(seconds=seconds))
 
     def cut_off(self) -> None:
         """Ends all running turns with an error."""
@@ -84,59 +124,97 @@ class Supervisor:
             stop.request()
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
+        await self.routings.found(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
-        deadline = turn.deadline or datetime.now(UTC) + timedelta(seconds=self._timeout)
-        async with self._lines.turn(key_of("turns", turn), deadline):
-            past = await self._past(turn)
-            own = pinned(self.routings, channel, past.notes)
-            turn = past.before(turn.but(deadline=deadline, subset=own.table.subset))
-            decision = await self._decide(own.table, turn, past)
-            notes = {**offer_notes(decision), **own.notes()}
-            work = Work(own.table, turn, decision, self._asking, notes=notes)
-            async with aclosing(self._remembered(work, past, own.told)) as events:
+        if turn.deadline is None:
+            turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
+        with self.metrics.turn(turn).timed() as timing:
+            async with aclosing(self._admitted(turn)) as events:
                 async for event in events:
+                    timing.saw(event)
                     yield event
 
-    async def _remembered(
-        self, work: Work, past: Past, told: str = ""
-    ) -> AsyncGenerator[TurnEvent, None]:
-        """The turn's events; what was said is remembered before the caller sees the last one. What
-        is `told` comes after the first.
-        """
-        said: list[Message] = []
-        async with aclosing(answer(work)) as events:
-            async for event in events:
-                if isinstance(event, Answer | InputRequired):
-                    said.append(event.message)
-                if isinstance(event, Done | InputRequired):
-                    await self._history.remember(work.turn, said, past=past, notes=work.notes)
+    async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        assert turn.deadline is not None
+        async with self._lines.turn(turn, turn.deadline):
+            past, shared = await self._kept(turn)
+            for event in (again := repeated(past.notes, turn)) or ():
                 yield event
-                if told:
-                    yield StatusUpdate(text=told)
-                    told = ""
+            if again is None:
+                async with aclosing(self._answered(turn, past, shared)) as events:
+                    async for event in events:
+                        yield event
+
+    async def _kept(self, turn: Turn) -> tuple[Past, Values]:
+        """What was said and noted in the turn's conversation, and what is shared in it."""
+        past, shared = await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+        _check_owner(turn, past)
+        return past, shared
+
+    async def _answered(
+        self, turn: Turn, past: Past, shared: Values
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The turn's events; what was said is remembered before the caller sees the last one."""
+        asked = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        own = pinned(self.routings, asked, past.notes)
+        channel, moved = own.table, own.told
+        turn = past.before(turn.but(subset=channel.subset))
+        trail = await self._trail(channel, turn, past)
+        notes = offer_notes(trail.decision) | {"record": trail.stamp} | own.notes()
+        sharing = Sharing(self.memory, turn, shared, self.metrics)
+        companion = Companion(trail, sharing, past.notes)
+        work = Work(channel, turn, trail.decision, self._asking, companion, notes=notes)
+        told: list[TurnEvent] = []
+        with self._recording(trail):
+            async with aclosing(answer(work)) as events:
+                async for event in events:
+                    if not isinstance(event, TextDelta):  # an answer has them all
+                        told.append(event)
+                    if isinstance(event, Done | InputRequired):
+                        await self._remember(work, told, past)
+                    trail.saw(event)
+                    yield event
+                    if moved:
+                        yield StatusUpdate(text=moved)
+                        moved = ""
+
+    @contextmanager
+    def _recording(self, trail: Trail) -> Iterator[None]:
+        """Logs the turn, however it ends."""
+        try:
+            yield
+        except Exception as error:
+            trail.failed(error)
+            raise
+        finally:
+            trail.end()
+            self.recorder.add(trail)
+
+    async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
+        said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
+        again = noted(past.notes, work.turn, told)
+        notes = {**work.notes, **work.companion.notes(), **again}
+        await work.companion.sharing.keep()
+        await self._history.remember(work.turn, said, past=past, notes=notes)
 
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
         channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
-        past = await self._past(turn)
-        table = pinned(self.routings, channel, past.notes).table
-        return await self._decide(table, past.before(turn), past)
-
-    async def _past(self, turn: Turn) -> Past:
-        """The turn's conversation. It belongs to the first user who was known in it: to others it
-        is not there, whoever knows its id. Until then it is with who knows the id.
-        """
         past = await self._history.past(turn)
-        if past.users and turn.user.id not in past.users:
-            raise errors.NotFound(f"this user has no conversation {turn.conversation_id!r}")
-        return past
+        _check_owner(turn, past)
+        table = pinned(self.routings, channel, past.notes).table
+        return (await self._trail(table, past.before(turn), past)).decision
+
+    async def owns(self, user: str, conversation: Turn) -> bool:
+        """Whether the conversation is the user's."""
+        return user in (await self._history.past(conversation)).users
 
     # --- deciding ---------------------------------------------------------------------------------
 
-    async def _decide(self, channel: ChannelTable, turn: Turn, past: Past) -> Decision:
-        began = time.perf_counter()
+    async def _trail(self, channel: ChannelTable, turn: Turn, past: Past) -> Trail:
+        """The turn with what was decided, and from what."""
+        began, at = time.perf_counter(), datetime.now(UTC)
         active = Active.noted(past.notes)
         if active and active.agent not in channel.members:
             active = None
@@ -147,8 +225,21 @@ class Supervisor:
             explicit_agent=turn.agent,
             deadline=turn.deadline,
         )
-        decision = await self._router.decide(request, channel.table)
-        if active and active.waiting and not turn.agent:
-            decision = replied(decision, active.agent)
-        self.metrics.decided(decision, time.perf_counter() - began)
-        return decision
+        with tracing.deciding(turn) as around:
+            with around.current():
+                decision = await self._router.decide(request, channel.table)
+            waiting = active is not None and active.waiting
+            if active and waiting and not turn.agent:
+                decision = replied(decision, active.agent)
+            tracing.decided(around, decision)
+        self.metrics.decided(turn, decision, time.perf_counter() - began)
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        return Trail(turn, request, decision, inputs, waiting, began, at)
+
+
+def _check_owner(turn: Turn, past: Past) -> None:
+    """A conversation belongs to the first user who was known in it: for others it is not there,
+    whoever knows its id. Until then it is with who knows the id.
+    """
+    if past.users and turn.user.id not in past.users:
+        raise errors.NotFound(f"this user has no conversation {turn.conversation_id!r}")

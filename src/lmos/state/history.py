@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lmos.model import Message, State, Turn
 from lmos.state.keys import conversation_of
 from lmos.state.updating import update
@@ -30,6 +32,7 @@ SUMMARY = 10_000
 #: it.
 Summarise = Callable[[Sequence[Message]], Awaitable[str]]
 
+_MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 _INSTRUCTIONS = ("system", "developer")
 _log = logging.getLogger("lmos.state")
 
@@ -95,7 +98,7 @@ class Past:
         instructions = tuple(m for m in turn.history if m.role in _INSTRUCTIONS)
         if len(instructions) != len(turn.history) or not self.messages:
             return turn
-        kept = (Message.model_validate(message) for message in self.messages)
+        kept = _MESSAGES.validate_python(self.messages)
         before = [m for m in kept if not instructions or m.role not in _INSTRUCTIONS]
         if self.summary:
             before.insert(0, told(self.summary))

@@ -2,9 +2,13 @@
 
     conversation/TENANT/CHANNEL/CONVERSATION/history/OWNER
     conversation/TENANT/CHANNEL/CONVERSATION/memory/AGENT/NAME
+    conversation/TENANT/CHANNEL/CONVERSATION/shared         what its agents share
+    conversation/TENANT/CHANNEL/CONVERSATION/decisions/STAMP    how a turn was decided
     user/TENANT/USER/memory/AGENT/NAME
+    user/TENANT/USER/shared
     user/TENANT/USER/conversations/CHANNEL/CONVERSATION      the user took part in it
     tenant/TENANT/memory/AGENT/NAME
+    tenant/TENANT/shared
     forgetting/TENANT/USER                                   conversations still to be deleted
 
 All that belongs to a conversation, or to a user, is below one prefix. A part that comes from

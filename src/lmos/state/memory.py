@@ -55,9 +55,9 @@ class MemoryState:
         self._rows.pop(key, None)
         return there
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys."""
-        for key in sorted(key for key in self._rows if key.startswith(prefix)):
+        for key in sorted(key for key in self._rows if key.startswith(prefix) and key > after):
             if row := self._alive(key):
                 yield key, orjson.loads(row.value)
 

@@ -140,18 +140,18 @@ class PostgresState:
         """Removes the key; whether it was there."""
         return bool(await self._ask(lambda pool: pool.fetchval(_DELETE, key.encode())))
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys, read a page at a time."""
-        after, begin = b"", prefix.encode()
+        seen, begin = after.encode(), prefix.encode()
         end = begin + b"\xff"
         while True:
-            bounds = (after, begin, end)
+            bounds = (seen, begin, end)
             rows = await self._ask(lambda pool, bounds=bounds: pool.fetch(_PAGE, *bounds))
             for row in rows:
                 yield row["key"].decode(), orjson.loads(row["value"])
             if len(rows) < _PAGE_SIZE:
                 return
-            after = rows[-1]["key"]
+            seen = rows[-1]["key"]
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -123,9 +123,10 @@ class RedisState:
         """Removes the key; whether it was there."""
         return bool(await self._ask(lambda: self._delete(self._names(key), (key,))))
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys, read a page at a time."""
-        begin, end = b"[" + prefix.encode(), b"(" + prefix.encode() + b"\xff"
+        begin = b"(" + after.encode() if after >= prefix else b"[" + prefix.encode()
+        end = b"(" + prefix.encode() + b"\xff"
         while True:
             bounds = (begin, end, _PAGE_SIZE)
             page = await self._ask(lambda bounds=bounds: self._page(self._names(""), bounds))

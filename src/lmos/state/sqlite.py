@@ -2,9 +2,12 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,20 +38,53 @@ _PAGE = 500
 _SWEEP_EVERY = 600.0
 
 
+@dataclass(slots=True)
+class _Write:
+    """A change, and who waits for what it gives."""
+
+    work: Callable[[], Any]
+    done: asyncio.Future[Any]
+
+    def result(self) -> Any:
+        """What it gives, or why it is refused."""
+        try:
+            return self.work()
+        except errors.LmosError as error:
+            return error
+
+    def tell(self, result: Any) -> None:
+        """Tells it, from another thread."""
+        with suppress(RuntimeError):  # the loop that asked is gone
+            self.done.get_loop().call_soon_threadsafe(self._tell, result)
+
+    def _tell(self, result: Any) -> None:
+        if self.done.done():
+            return
+        if isinstance(result, Exception):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+
 class SqliteState:
     """A `State` in a file. Whatever may wait for the disk or for another process is done in one
     thread of its own. A key is read in the event loop, since in SQLite's write-ahead mode readers
-    wait for nobody: that takes 5 us, and going to the thread and back 50 and more. Between
-    processes SQLite's write lock keeps versions right.
+    wait for nobody: that takes 5 us, and going to the thread and back 50 and more. Writes that come
+    while others are being committed are committed together, which under load is most of them; a
+    write has returned when it is committed. Between processes SQLite's write lock keeps versions
+    right.
     """
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
         self._connection: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._swept = 0.0
+        self._writes: list[_Write] = []
+        self._committing = False
+        self._lock = threading.Lock()
 
     async def get(self, key: str) -> tuple[Any, int] | None:
         """The value and its version, or None when absent or expired."""
@@ -65,15 +101,18 @@ class SqliteState:
         self, key: str, value: Any, *, version: int | None = None, ttl: float | None = None
     ) -> int:
         """Stores the value; with `version` only if that is the present one, else `Conflict`."""
-        return await self._run(self._put, key, dumped(key, value), version, ttl)
+        data = dumped(key, value)
+        written: int = await self._write(lambda: self._put(key, data, version, ttl))
+        return written
 
     async def delete(self, key: str) -> bool:
         """Removes the key; whether it was there."""
-        return await self._run(self._delete, key)
+        there: bool = await self._write(lambda: self._delete(key))
+        return there
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Any]]:
         """Keys and values below the prefix, in the order of the keys, read a page at a time."""
-        after, end = "", prefix + "\U0010ffff"
+        end = prefix + "\U0010ffff"
         while True:
             rows = await self._run(self._page, prefix, after, end)
             for key, value in rows:
@@ -96,15 +135,55 @@ class SqliteState:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
         except (sqlite3.Error, OSError) as error:
-            raise errors.StateUnavailable(
-                f"{self._path} cannot be used: {error}; is it a database, writable, on a disk "
-                "with room?"
-            ) from error
+            raise self._unusable(error) from error
+
+    async def _write(self, work: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        write = _Write(work, loop.create_future())
+        with self._lock:
+            self._writes.append(write)
+            begin, self._committing = not self._committing, True
+        if begin:
+            self._thread.submit(self._commit_all)
+        return await write.done
+
+    def _commit_all(self) -> None:
+        while True:
+            with self._lock:
+                writes, self._writes = self._writes, []
+                self._committing = bool(writes)
+            if not writes:
+                return
+            self._commit(writes)
+
+    def _commit(self, writes: "list[_Write]") -> None:
+        """Does the writes in one transaction; one that is refused has changed nothing."""
+        results: list[Any] = []
+        try:
+            connection = self._open()
+            connection.execute("begin immediate")
+            try:
+                for write in writes:
+                    results.append(write.result())
+                connection.execute("commit")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+        except Exception as error:
+            known = isinstance(error, (sqlite3.Error, OSError))
+            results = [self._unusable(error) if known else error] * len(writes)
+        for write, result in zip(writes, results, strict=True):
+            write.tell(result)
+
+    def _unusable(self, error: Exception) -> errors.StateUnavailable:
+        return errors.StateUnavailable(
+            f"{self.path} cannot be used: {error}; is it a database, writable, on a disk with room?"
+        )
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
             try:
                 connection.execute("pragma journal_mode = wal")
                 connection.execute("pragma synchronous = normal")
@@ -120,7 +199,7 @@ class SqliteState:
         reader = self._reader
         if reader is None:
             reader = sqlite3.connect(
-                self._path, timeout=0, isolation_level=None, check_same_thread=False
+                self.path, timeout=0, isolation_level=None, check_same_thread=False
             )
             reader.execute("pragma query_only = on")
             self._reader = reader

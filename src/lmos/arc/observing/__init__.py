@@ -5,12 +5,11 @@
 on, and a turn that nobody watches costs nothing.
 """
 
-from lmos.arc.observing.conventions import Settings
 from lmos.arc.observing.events import Bus, Event, Subscription, bus
 from lmos.arc.observing.metrics import MEDIA_TYPE, Metrics, endpoint, metrics
-from lmos.arc.observing.tracing import configure, settings, start_tracing, stop_tracing
 from lmos.arc.observing.unwatched import UNWATCHED, Unwatched
 from lmos.arc.observing.watch import Watch, watch_of
+from lmos.telemetry import Settings, configure, settings, start_tracing, stop_tracing
 
 __all__ = [
     "MEDIA_TYPE",

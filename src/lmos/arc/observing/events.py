@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from lmos.arc.observing.conventions import gen_ai_messages
+from lmos.telemetry.conventions import gen_ai_messages
 
 log = logging.getLogger("lmos.arc")
 

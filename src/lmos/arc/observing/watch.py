@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lmos.arc.observing import tracing
-from lmos.arc.observing.conventions import SILENT, Kind, gen_ai_messages
 from lmos.arc.observing.events import (
     CANCELLED,
     FAILURE,
@@ -43,6 +41,8 @@ from lmos.arc.observing.events import (
 from lmos.arc.observing.unwatched import NOTHING, UNWATCHED, Seen, Unwatched
 from lmos.arc.signals import Break, Signal
 from lmos.model import Turn, errors
+from lmos.telemetry import tracing
+from lmos.telemetry.conventions import SILENT, Kind, gen_ai_messages
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -59,7 +59,7 @@ _NOTICED = 0.001
 
 def watch_of(ctx: "Context", events: Bus = bus) -> Unwatched:
     """The watch of the turn."""
-    tracer = tracing.tracer()
+    tracer = tracing.tracer("lmos.arc")
     if tracer is None and not events.active:
         return UNWATCHED
     return Watch(ctx, tracer, events)

@@ -11,7 +11,6 @@ import orjson
 from pydantic import ValidationError
 
 from lmos.model import (
-    STABLE,
     TERMINAL,
     TURN_EVENT,
     InputRequired,
@@ -140,12 +139,10 @@ def _call(
 
 
 def _headers(turn: Turn, agent: Card) -> dict[str, str]:
-    headers = {"a2a-version": "1.0", **calls.carried(turn)}
+    headers = {"a2a-version": "1.0", **calls.turn_headers(turn)}
     headers["accept"] = calls.EVENT_STREAM if agent.streams else "application/json"
     if agent.extended:
         headers["a2a-extensions"] = codec.EXTENSION
-    if turn.subset != STABLE:
-        headers["x-subset"] = turn.subset
     return headers
 
 

@@ -16,6 +16,9 @@ from lmos.protocols.answering import APPROVAL, APPROVED, DENIED
 
 #: The extension by which a turn and its events travel unchanged, in metadata under this key.
 EXTENSION = "urn:lmos:a2a:turn:1"
+#: Under which the metadata of a message to any agent tells what others share with it, and that of
+#: its answer what it shares itself.
+SHARED = "urn:lmos:a2a:shared:1"
 
 WORKING = "TASK_STATE_WORKING"
 COMPLETED = "TASK_STATE_COMPLETED"
@@ -117,7 +120,9 @@ def params_of(turn: Turn, *, extended: bool, task_id: str | None = None) -> dict
         message["taskId"] = task_id
     if extended:
         message["extensions"] = [EXTENSION]
-        message["metadata"] = {EXTENSION: {"turn": turn.wire()}}
+        message["metadata"] = {EXTENSION: {"turn": orjson.Fragment(turn.json_bytes())}}
+    elif turn.shared:
+        message["metadata"] = {SHARED: [value.wire() for value in turn.shared]}
     return {"message": message}
 
 

@@ -1,6 +1,9 @@
 """What an A2A agent that does not know the extension says, as a turn's events."""
 
 from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
 
 from lmos.model import (
     Answer,
@@ -9,6 +12,7 @@ from lmos.model import (
     InputRequired,
     Message,
     Model,
+    Share,
     Started,
     StatusUpdate,
     TextDelta,
@@ -30,6 +34,7 @@ class Said(Model):
     parts: Tuple[Part] = ()
     context_id: str | None = None
     task_id: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class TaskStatus(Model):
@@ -44,6 +49,7 @@ class Artifact(Model):
 
     artifact_id: str = ""
     parts: Tuple[Part] = ()
+    metadata: dict[str, Any] | None = None
 
 
 class TaskState(Model):
@@ -102,6 +108,8 @@ class Translator:
         if not self._begun:
             self._begun = True
             yield self._started
+        for metadata in _metadata(update):
+            yield from _shares(metadata)
         if update.task:
             self.context_id = update.task.context_id
             for artifact in update.task.artifacts:
@@ -173,3 +181,25 @@ class Translator:
         if self._size > TEXT_LIMIT:
             raise AgentFailed(f"the agent's answer is longer than {TEXT_LIMIT} characters")
         yield TextDelta(text=added)
+
+
+def _metadata(update: Update) -> Iterator[dict[str, Any]]:
+    """The metadata of everything that the update brings."""
+    status = update.task or update.status_update
+    said = [update.message, status.status.message if status else None]
+    made = list(update.task.artifacts) if update.task else []
+    if update.artifact_update:
+        made.append(update.artifact_update.artifact)
+    for holder in (*said, *made):
+        if holder and holder.metadata:
+            yield holder.metadata
+
+
+def _shares(metadata: dict[str, Any]) -> Iterator[Share]:
+    """What the agent shares; what cannot be read is passed over."""
+    found = metadata.get(codec.SHARED)
+    for data in found if isinstance(found, list) else []:
+        try:
+            yield Share.model_validate(data)
+        except ValidationError:
+            continue

@@ -126,4 +126,6 @@ def _placed(turn: Turn, asked: Asked) -> Turn:
     }
     if trace := {n: asked.headers[n] for n in ("traceparent", "tracestate") if n in asked.headers}:
         changes["trace"] = trace
+    if turn.deadline is None and (deadline := limits.deadline_in(asked.headers)):
+        changes["deadline"] = deadline
     return turn.but(**changes) if changes else turn

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
-from lmos.model import STABLE, TERMINAL, Message, Responder, Turn, TurnEvent
+from lmos.model import TERMINAL, Message, Responder, Turn, TurnEvent
 from lmos.model.errors import AgentFailed
 from lmos.protocols import calls, sse
 from lmos.protocols.agui import names
@@ -44,8 +44,7 @@ def responder(url: str, agent: str = "") -> Responder:
 
 
 def _headers(turn: Turn) -> dict[str, str]:
-    subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    return {"accept": calls.EVENT_STREAM, **subset, **calls.carried(turn)}
+    return {"accept": calls.EVENT_STREAM, **calls.turn_headers(turn)}
 
 
 def input_of(turn: Turn) -> dict[str, Any]:

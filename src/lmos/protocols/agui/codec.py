@@ -16,6 +16,7 @@ from lmos.model import (
     Handover,
     InputRequired,
     Message,
+    Share,
     Started,
     StatusUpdate,
     TextDelta,
@@ -179,6 +180,8 @@ class Run:
                 return [self._result(event)]
             case Answer():
                 return self._answer(event)
+            case Share():  # for who asks agents, not for users
+                return []
             case _:
                 return self._end(event)
 

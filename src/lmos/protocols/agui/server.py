@@ -34,6 +34,7 @@ def routes(agents: Directory, prefix: str = "") -> list[Route]:
             subset=limits.check_name("subset", request.headers.get("x-subset") or STABLE),
             trace=http.trace_of(request),
         )
+        turn = turn.but(deadline=limits.deadline_in(request.headers))
         responder = agents.responder(path.get("agent"))
         return http.Stream(_chunks(responder, turn), http.problem_response)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from lmos.model import STABLE, TERMINAL, Responder, Turn, TurnEvent
+from lmos.model import TERMINAL, Responder, Turn, TurnEvent
 from lmos.model.errors import AgentFailed, AgentUnavailable, LmosError, code_to_error
 from lmos.protocols import calls, http
 from lmos.protocols.answering import answered
@@ -150,7 +150,7 @@ class _Remote:
                 return await http.session().ws_connect(
                     self._url,
                     protocols=(SUBPROTOCOL,),
-                    headers=_headers(turn),
+                    headers=calls.turn_headers(turn),
                     timeout=aiohttp.ClientWSTimeout(ws_receive=calls.SILENCE, ws_close=CLOSING),
                     max_msg_size=MESSAGE_LIMIT,
                 )
@@ -172,11 +172,6 @@ async def _leave(socket: "aiohttp.ClientWebSocketResponse") -> None:
         with suppress(Exception):
             await _send(socket, {"type": "complete", "id": _ID})
     await socket.close()
-
-
-def _headers(turn: Turn) -> dict[str, str]:
-    subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    return {**subset, **calls.carried(turn)}
 
 
 def _data(message: Mapping[str, Any], who: str) -> Any:

@@ -9,7 +9,7 @@ says in between as INTERMEDIATE_MESSAGE and then one MESSAGE; so do we. Only a c
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lmos.model import (
     STABLE,
@@ -21,6 +21,7 @@ from lmos.model import (
     KeyValue,
     Message,
     Model,
+    SharedValue,
     StatusUpdate,
     TextDelta,
     ToolCall,
@@ -41,6 +42,8 @@ ENTRIES_LIMIT = 200
 STREAMING, EVENTING = "enableStreaming", "enableEventing"
 #: Keys of the system context that carry what the protocol has no field for.
 TENANT, CHANNEL = "tenantId", "channelId"
+#: What other agents share with the one asked, as JSON.
+SHARED = "lmosShared"
 #: Keys of a result's context: a piece of the text; a question; what a hand-over says besides.
 STREAMED, INPUT_REQUIRED = "streamed", "inputRequired"
 HANDOVER_CAPABILITY, CLASSIFICATION = "handoverCapability", "classification"
@@ -49,6 +52,7 @@ MESSAGE, INTERMEDIATE, EVENT, ERROR = "MESSAGE", "INTERMEDIATE_MESSAGE", "EVENT"
 ROLES = ("user", "assistant")
 
 Result = dict[str, Any]
+_SHARED: TypeAdapter[tuple[SharedValue, ...]] = TypeAdapter(tuple[SharedValue, ...])
 
 
 class ConversationContext(Model):
@@ -117,6 +121,7 @@ def turn_of(
     """
     given, user, last = request.conversation_context, request.user_context, request.messages[-1]
     system = {entry.key: entry.value for entry in request.system_context}
+    shared = _shared(system.pop(SHARED, None))
     turn_id = given.turn_id or last.turn_id or str(len(request.messages))
     return Turn(
         tenant=tenant or system.get(TENANT, ""),
@@ -134,7 +139,17 @@ def turn_of(
         anonymization_entities=given.anonymization_entities,
         agent=agent,
         trace=trace or {},
+        shared=shared,
     )
+
+
+def _shared(text: str | None) -> tuple[SharedValue, ...] | None:
+    if text is None:
+        return None
+    try:
+        return _SHARED.validate_json(text)
+    except ValidationError as error:
+        raise limits.invalid(error) from None
 
 
 def _without_binary(message: Message) -> Message:
@@ -147,6 +162,9 @@ def request_of(turn: Turn) -> AgentRequest:
     """
     extra = {TENANT: turn.tenant, CHANNEL: turn.channel}
     system = {**{key: value for key, value in extra.items() if value}, **turn.system_context}
+    system.pop(SHARED, None)  # nobody but us says what is shared
+    if turn.shared is not None:
+        system[SHARED] = json_text([value.wire() for value in turn.shared])
     return AgentRequest(
         messages=tuple(m for m in turn.messages if m.role in ROLES),
         conversation_context=ConversationContext(

@@ -13,6 +13,7 @@ from lmos.model import (
     Failed,
     Handover,
     InputRequired,
+    Share,
     Started,
     ToolCall,
     ToolResult,
@@ -26,6 +27,7 @@ STARTED, FINISHED = "AgentStartedEvent", "AgentFinishedEvent"
 CALLING, CALLED = "LLMFunctionStartedEvent", "LLMFunctionCalledEvent"
 MODEL, ROUTED = "LLMFinishedEvent", "RouterRoutedEvent"
 HANDED_OVER, USE_CASE = "AgentHandOverTriggered", "UseCaseEvent"
+SHARED = "AgentSharedEvent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Naming:
                 return [(CALLED, self._result(event, now))]
             case Answer() | InputRequired():
                 return self._chosen(event.context)
+            case Share():
+                return [(SHARED, {"share": event.wire()})]
             case Handover():
                 return [(HANDED_OVER, {"fromAgent": self._agent, "toAgent": event.to})]
             case Done() if event.usage != Usage(model=event.usage.model):

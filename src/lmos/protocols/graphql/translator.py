@@ -18,6 +18,7 @@ from lmos.model import (
     KeyValue,
     Message,
     Model,
+    Share,
     Started,
     StatusUpdate,
     TextDelta,
@@ -78,6 +79,7 @@ class Happening(Model):
     result: Any = None
     error: Any = None
     decision: Any = None
+    share: Any = None
     model: str = ""
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
@@ -145,7 +147,14 @@ class Translator:
         if status is not None and status.startswith("AGENT_HANDOVER"):
             capability = context.get(codec.HANDOVER_CAPABILITY, "")
             to = status.removeprefix("AGENT_HANDOVER").strip("[]")
-            return [Handover(to=to, capability=capability, reason=message.content)]
+            return [
+                Handover(
+                    to=to,
+                    capability=capability,
+                    reason=message.content,
+                    anonymization_entities=result.anonymization_entities,
+                )
+            ]
         if not message.content and not message.binary_data:
             raise AgentFailed(f"{self._who} answered nothing")
         if status is not None:
@@ -153,7 +162,12 @@ class Translator:
         asked = context.pop(codec.INPUT_REQUIRED, None)
         rest = self._rest(message.content)
         if asked:
-            return [*rest, InputRequired(message=message, context=context)]
+            asking = InputRequired(
+                message=message,
+                context=context,
+                anonymization_entities=result.anonymization_entities,
+            )
+            return [*rest, asking]
         answer = Answer(
             message=message,
             context=context,
@@ -186,6 +200,8 @@ class Translator:
                 return [Started(agent=_name(found.agent) or self._agent, version=found.version)]
             case naming.ROUTED:
                 return _decided(found.decision)
+            case naming.SHARED:
+                return _shared(found.share)
             case naming.CALLING:
                 return [self._call(found)]
             case naming.CALLED:
@@ -229,6 +245,13 @@ def _name(agent: Any) -> str:
 def _decided(found: Any) -> list[TurnEvent]:
     try:
         return [Decided(decision=Decision.model_validate(found))]
+    except ValidationError:
+        return []
+
+
+def _shared(found: Any) -> list[TurnEvent]:
+    try:
+        return [Share.model_validate(found)]
     except ValidationError:
         return []
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from urllib.parse import quote
 
-from lmos.model import STABLE, TERMINAL, Responder, Turn, TurnEvent
+from lmos.model import TERMINAL, Responder, Turn, TurnEvent
 from lmos.model.errors import LmosError, code_to_error
 from lmos.protocols import calls, sse
 from lmos.protocols.answering import answered
@@ -43,9 +43,11 @@ def responder(base_url: str) -> Responder:
 
 
 def _headers(turn: Turn) -> dict[str, str]:
-    subset = {} if turn.subset == STABLE else {"x-subset": turn.subset}
-    carried = calls.carried(turn)
-    return {"accept": calls.EVENT_STREAM, "x-turn-id": turn.turn_id, **subset, **carried}
+    return {
+        "accept": calls.EVENT_STREAM,
+        "x-turn-id": turn.turn_id,
+        **calls.turn_headers(turn),
+    }
 
 
 def platform_error(refusal: calls.Refusal) -> LmosError:

@@ -1,6 +1,7 @@
 """`Conversation` to `Turn` and back, and a turn's outcome and events as the REST API shows them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -51,6 +52,7 @@ def turn_of(
     turn_id: str,
     subset: str = STABLE,
     trace: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
 ) -> Turn:
     """The turn that the conversation's last message begins."""
     given, user = conversation.input_context, conversation.user_context
@@ -66,6 +68,7 @@ def turn_of(
         anonymization_entities=given.anonymization_entities,
         agent=given.explicit_agent or None,
         trace=trace or {},
+        deadline=deadline,
     )
 
 
@@ -112,7 +115,7 @@ def reply(outcome: Outcome, turn: Turn) -> dict[str, Any]:
     }
     context = dict(outcome.context)
     if outcome.decision is not None:
-        body["decision"] = outcome.decision.wire()
+        body["decision"] = orjson.Fragment(outcome.decision.json_bytes())
     if isinstance(outcome.terminal, InputRequired):
         body["inputRequired"] = True
         context |= outcome.terminal.context
@@ -123,7 +126,7 @@ def reply(outcome: Outcome, turn: Turn) -> dict[str, Any]:
 
 def frame(event: TurnEvent, number: int) -> bytes:
     """The event as a server-sent one: its type is the name, its number in the turn the id."""
-    return sse.frame(orjson.dumps(event.wire()), event.type, str(number))
+    return sse.frame(event.json_bytes(), event.type, str(number))
 
 
 def event_of(event: sse.Event) -> TurnEvent | None:

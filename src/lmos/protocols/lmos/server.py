@@ -48,6 +48,7 @@ async def _turn(request: Request) -> Turn:
         turn_id=limits.check_name("turn id", headers.get("x-turn-id") or str(uuid4())),
         subset=limits.check_name("subset", headers.get("x-subset") or STABLE),
         trace=http.trace_of(request),
+        deadline=limits.deadline_in(headers),
     )
 
 

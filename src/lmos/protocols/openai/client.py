@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from lmos.model import (
-    STABLE,
     Answer,
     BinaryData,
     Done,
@@ -78,9 +77,7 @@ class _Remote:
         headers = {"accept": calls.EVENT_STREAM, "x-conversation-id": turn.conversation_id}
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
-        if turn.subset != STABLE:
-            headers["x-subset"] = turn.subset
-        return calls.carried(turn) | headers
+        return calls.turn_headers(turn) | headers
 
 
 class Delta(Model):

@@ -23,7 +23,7 @@ def _names(text: str) -> frozenset[str]:
 
 _OURS = _names(
     """conversation x-conversation-id turn x-turn-id user user-token channel tenant x-subset
-    traceparent tracestate baggage"""
+    x-turn-timeout traceparent tracestate baggage"""
 )
 _OTHERS = _names(
     """authorization cookie api-key x-api-key x-auth-token x-csrf-token host connection user-agent
@@ -55,6 +55,7 @@ def placed(turn: Turn, headers: Mapping[str, str], trace: Mapping[str, str]) -> 
         subset=limits.check_name("subset", headers.get("x-subset") or STABLE),
         system_context={**system, **turn.system_context},
         trace=trace,
+        deadline=limits.deadline_in(headers),
         **named,
     )
 

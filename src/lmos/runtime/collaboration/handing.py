@@ -7,6 +7,7 @@ from typing import Any
 
 from lmos.model import Decision, Failed, Handover, Turn, TurnEvent, errors
 from lmos.runtime.asking import Asking
+from lmos.runtime.companion import Companion
 from lmos.runtime.routings import ChannelTable, Member
 
 #: Agents that a turn may be handed on to.
@@ -15,14 +16,15 @@ MAX_HOPS = 5
 
 @dataclass
 class Work:
-    """A turn on its way through the platform. `notes` is what will be noted beside the conversation
-    once the turn is answered.
+    """A turn on its way through the platform, and what goes with it to each agent. `notes` is what
+    will be noted beside the conversation once the turn is answered.
     """
 
     channel: ChannelTable
     turn: Turn
     decision: Decision
     asking: Asking
+    companion: Companion
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,7 +53,7 @@ async def handed(
     """
     visited: list[Member] = []
     while able:
-        member, events = await work.asking.ask(able, turn)
+        member, events = await work.asking.ask(able, turn, work.companion)
         visited.append(member)
         handover = None
         async with aclosing(events):

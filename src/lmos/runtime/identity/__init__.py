@@ -9,7 +9,15 @@ a statement of who the user is, signed by this runtime (`Signer`).
 """
 
 from lmos.runtime.identity.entry import Entry
-from lmos.runtime.identity.gate import Gated, gated, open_paths, open_to_all, shared
+from lmos.runtime.identity.gate import (
+    Gated,
+    for_owners,
+    for_users,
+    gated,
+    open_paths,
+    open_to_all,
+    shared,
+)
 from lmos.runtime.identity.rates import Rates
 from lmos.runtime.identity.signing import Signer
 from lmos.runtime.identity.tenants import Tenants
@@ -20,6 +28,8 @@ __all__ = [
     "Rates",
     "Signer",
     "Tenants",
+    "for_owners",
+    "for_users",
     "gated",
     "open_paths",
     "open_to_all",

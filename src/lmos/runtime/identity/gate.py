@@ -1,35 +1,53 @@
 """What each route is open to, decided where it is matched.
 
-A route whose path has a `{tenant}` is for callers of that tenant. Routes that serve all tenants and
-leave it to the query or the turn, or list what the caller may see, are marked `shared`; those that
-everybody may see, `open_to_all`. A route that is none of these is for operators alone: who adds
-one and says nothing has closed it. A tenant that the query names must be the caller's wherever it
-stands. Where nobody has to say who they are (`CALLER` is None) all of this holds nothing back.
+A route whose path has a `{tenant}` is for that tenant's applications, which come with its keys.
+Its users, who come with tokens, reach those that are marked `for_users`, where a turn knows its
+user, and of those `for_owners` what is about their own conversations. Routes that serve all tenants
+and leave it to the query or the turn, or list what the caller may see, are marked `shared`; those
+that everybody may see, `open_to_all`. A route that is none of these is for operators alone: who
+adds one and says nothing has closed it. A tenant that the query names must be the caller's wherever
+it stands. Where nobody has to say who they are (`CALLER` is None) all of this holds nothing back.
 
 The answer to who may not is the same whether or not the tenant exists.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from lmos.model.errors import Forbidden, LmosError
-from lmos.protocols.auth import CALLER, refuse
+from lmos.model import Turn
+from lmos.model.errors import Forbidden, LmosError, NotFound
+from lmos.protocols.auth import CALLER, Caller, refuse
 
 #: Query parameters that name a tenant.
 QUERIES = ("tenantId", "tenant")
 
 
+#: Whether a conversation (its tenant, channel and id in a turn) is the user's.
+Owns = Callable[[str, Turn], Awaitable[bool]]
+
+
 class Gated(BaseRoute):
     """A route that only those reach whom it is open to."""
 
-    def __init__(self, route: BaseRoute, *, shared: bool = False, public: bool = False) -> None:
+    def __init__(
+        self,
+        route: BaseRoute,
+        *,
+        shared: bool = False,
+        public: bool = False,
+        users: bool = False,
+        owns: Owns | None = None,
+    ) -> None:
         self.route = route
         self.shared = shared
         self.public = public
+        self._users = users or shared
+        self._owns = owns
 
     @property
     def path(self) -> str:
@@ -47,13 +65,13 @@ class Gated(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves the request, or refuses it with 403, before the route looks at its method."""
         try:
-            self._check(scope)
+            await self._check(scope)
         except LmosError as error:
             await refuse(error, scope, receive, send)
             return
         await self.route.handle(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> None:
         caller = CALLER.get()
         if caller is None or self.public or caller.operator:
             return
@@ -66,21 +84,60 @@ class Gated(BaseRoute):
             raise Forbidden("this is for operators of the platform")
         if not all(map(caller.reaches, named)):
             raise Forbidden("these credentials are not for this tenant")
+        if caller.claims is not None and not self._users:
+            await self._check_user(caller, scope, query)
+
+    async def _check_user(self, caller: Caller, scope: Scope, query: QueryParams) -> None:
+        """A token's user reaches what is the user's own, where that can be told."""
+        path = scope["path_params"]
+        if self._owns is None:
+            raise Forbidden("this is for applications of the tenant, which have a key")
+        if "conversation" not in path:
+            if not caller.user_id or query.getlist("user") != [caller.user_id]:
+                raise Forbidden(f"ask for your own: ?user={caller.user_id}")
+            return
+        channel = query.getlist("channel")
+        if len(channel) != 1:
+            raise Forbidden("say on which channel the conversation is: ?channel=")
+        conversation = Turn(
+            tenant=path["tenant"],
+            channel=channel[0],
+            conversation_id=path["conversation"],
+            turn_id="-",
+            messages=(),
+        )
+        if not caller.user_id or not await self._owns(caller.user_id, conversation):
+            raise NotFound(f"this user has no conversation {path['conversation']!r}")
 
 
 def shared(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
     """Routes for the callers of all tenants, that look themselves at whose they are."""
-    return [Gated(route, shared=True) for route in routes]
+    return _marked(routes, shared=True)
+
+
+def for_users(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+    """Routes of a tenant that its users may ask themselves, because a turn knows its user."""
+    return _marked(routes, users=True)
+
+
+def for_owners(routes: Iterable[BaseRoute], owns: Owns) -> list[BaseRoute]:
+    """Routes about conversations, that users may ask about their own."""
+    return _marked(routes, owns=owns)
 
 
 def open_to_all(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
     """Routes that need no credentials."""
-    return [Gated(route, public=True) for route in routes]
+    return _marked(routes, public=True)
 
 
 def gated(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
     """All routes of an application, those included that nobody has marked."""
-    return [route if isinstance(route, Gated) else Gated(route) for route in routes]
+    return _marked(routes)
+
+
+def _marked(routes: Iterable[BaseRoute], **marks: Any) -> list[BaseRoute]:
+    """The first mark of a route counts."""
+    return [route if isinstance(route, Gated) else Gated(route, **marks) for route in routes]
 
 
 def open_paths(routes: Iterable[BaseRoute]) -> set[str]:

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lmos.arc.observing.conventions import Settings
 from lmos.model import Turn, errors
+from lmos.telemetry.conventions import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context as Parent
     from opentelemetry.trace import Tracer
 
-_SCOPE = "lmos.arc"
 #: Whether the environment names a tracer provider, which OpenTelemetry makes when it is asked.
 _NAMED = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -41,16 +40,21 @@ def configure(new: Settings | None) -> None:
     _Chosen.settings = new
 
 
-def tracer() -> "Tracer | None":
-    """What makes spans, None where nobody has set up a tracer provider."""
+def tracer(scope: str) -> "Tracer | None":
+    """What makes the spans of a room; None where nobody has set up a tracer provider."""
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None or (getattr(api, "_TRACER_PROVIDER", api) is None and not _NAMED):
         return None  # the second is what the public call below finds out, in a tenth of its time
     provider = api.get_tracer_provider()
     if isinstance(provider, (api.ProxyTracerProvider, api.NoOpTracerProvider)):
         return None
-    made: Tracer = provider.get_tracer(_SCOPE)
+    made: Tracer = provider.get_tracer(scope)
     return made
+
+
+def traced() -> bool:
+    """Whether spans are made."""
+    return tracer("lmos") is not None
 
 
 def parent_of(turn: Turn) -> "Parent | None":
@@ -69,17 +73,22 @@ def parent_of(turn: Turn) -> "Parent | None":
     return theirs  # type: ignore[no-any-return]
 
 
-def carried(trace: Mapping[str, str]) -> dict[str, str]:
-    """Trace headers that continue the span around the call."""
+def named_by(trace: Mapping[str, str]) -> "Parent | None":
+    """The span that the trace headers name; None is the span around the call, if there is one."""
+    return _propagator().extract(trace) if "traceparent" in trace else None
+
+
+def carried(trace: Mapping[str, str], inside: "Parent | None" = None) -> dict[str, str]:
+    """Trace headers that continue the span around the call, or the one of that context."""
     headers = dict(trace)
-    _propagator().inject(headers)
+    _propagator().inject(headers, inside)
     return headers
 
 
 @contextmanager
 def loading(file: str) -> Iterator[None]:
     """A span around the reading of a file."""
-    made = tracer()
+    made = tracer("lmos.arc")
     if made is None:
         yield
         return
@@ -99,8 +108,8 @@ def start_tracing(name: str = "lmos", *, environment: Mapping[str, str] = os.env
     settings()
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if tracer() is not None or not any(environment.get(key) for key in _ENDPOINTS):
-        return tracer() is not None
+    if traced() or not any(environment.get(key) for key in _ENDPOINTS):
+        return traced()
     try:
         from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -118,7 +127,7 @@ def start_tracing(name: str = "lmos", *, environment: Mapping[str, str] = os.env
 
 def stop_tracing() -> None:
     """Sends what is left to send."""
-    if tracer() is None:
+    if not traced():
         return
     from opentelemetry import trace
 

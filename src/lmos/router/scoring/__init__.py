@@ -1,0 +1,1 @@
+"""How a text is scored against a table."""
