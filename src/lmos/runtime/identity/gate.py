@@ -11,6 +11,7 @@ it stands. Where nobody has to say who they are (`CALLER` is None) all of this h
 The answer to who may not is the same whether or not the tenant exists.
 """
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -20,7 +21,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from lmos.model import Turn
-from lmos.model.errors import Forbidden, LmosError, NotFound
+from lmos.model.errors import Forbidden, LmosError, NotAllowed, NotFound
 from lmos.protocols.auth import CALLER, Caller, refuse
 
 #: Query parameters that name a tenant.
@@ -48,6 +49,7 @@ class Gated(BaseRoute):
         self.public = public
         self._users = users or shared
         self._owns = owns
+        self.methods: set[str] = set(getattr(route, "methods", None) or ())
 
     @property
     def path(self) -> str:
@@ -66,10 +68,20 @@ class Gated(BaseRoute):
         """Serves the request, or refuses it with 403, before the route looks at its method."""
         try:
             await self._check(scope)
+            self._check_method(scope)
         except LmosError as error:
             await refuse(error, scope, receive, send)
             return
         await self.route.handle(scope, receive, send)
+
+    def _check_method(self, scope: Scope) -> None:
+        """The methods of all routes at the path are told, not only those of the one that was found
+        first.
+        """
+        if scope["type"] == "http" and self.methods and scope["method"] not in self.methods:
+            allow = ", ".join(sorted(self.methods))
+            text = f"{scope['method']} is not offered at {scope['path']}; use {allow}"
+            raise NotAllowed(text, allow=allow)
 
     async def _check(self, scope: Scope) -> None:
         caller = CALLER.get()
@@ -110,32 +122,38 @@ class Gated(BaseRoute):
             raise NotFound(f"this user has no conversation {path['conversation']!r}")
 
 
-def shared(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+def shared(routes: Iterable[BaseRoute]) -> list[Gated]:
     """Routes for the callers of all tenants, that look themselves at whose they are."""
     return _marked(routes, shared=True)
 
 
-def for_users(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+def for_users(routes: Iterable[BaseRoute]) -> list[Gated]:
     """Routes of a tenant that its users may ask themselves, because a turn knows its user."""
     return _marked(routes, users=True)
 
 
-def for_owners(routes: Iterable[BaseRoute], owns: Owns) -> list[BaseRoute]:
+def for_owners(routes: Iterable[BaseRoute], owns: Owns) -> list[Gated]:
     """Routes about conversations, that users may ask about their own."""
     return _marked(routes, owns=owns)
 
 
-def open_to_all(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+def open_to_all(routes: Iterable[BaseRoute]) -> list[Gated]:
     """Routes that need no credentials."""
     return _marked(routes, public=True)
 
 
-def gated(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+def gated(routes: Iterable[BaseRoute]) -> list[Gated]:
     """All routes of an application, those included that nobody has marked."""
-    return _marked(routes)
+    found = _marked(routes)
+    offered: defaultdict[str, set[str]] = defaultdict(set)
+    for route in found:
+        offered[route.path] |= route.methods
+    for route in found:
+        route.methods = route.methods and offered[route.path]
+    return found
 
 
-def _marked(routes: Iterable[BaseRoute], **marks: Any) -> list[BaseRoute]:
+def _marked(routes: Iterable[BaseRoute], **marks: Any) -> list[Gated]:
     """The first mark of a route counts."""
     return [route if isinstance(route, Gated) else Gated(route, **marks) for route in routes]
 
