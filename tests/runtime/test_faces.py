@@ -63,10 +63,10 @@ async def test_an_agents_question_over_rest(client: Client, platform: Platform) 
 
 async def test_what_is_not_there_is_404_and_names_nothing_of_others(client: Client) -> None:
     status, body = await client.post("/apis/v1/acme/chat/c/message", said("hi", "ivr"))
-    assert (status, body["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+    assert (status, body["errorCode"]) == (404, "AGENT_NOT_FOUND")
     assert "it has web" in body["message"]
     status, body = await client.post("/apis/v1/initech/chat/c/message", said("hi"))
-    assert (status, body["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+    assert (status, body["errorCode"]) == (404, "AGENT_NOT_FOUND")
     assert "acme" not in body["message"]
     assert "globex" not in body["message"]
     explicit = said("hi")
@@ -155,7 +155,7 @@ async def test_channels_are_agents_of_agui(client: Client) -> None:
     body = {"threadId": "c", "runId": "r", "messages": said}
     for path in ("/agui/acme/ivr", "/agui"):
         status, found = await client.post(path, body)
-        assert (status, found["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+        assert (status, found["errorCode"]) == (404, "AGENT_NOT_FOUND")
 
 
 async def test_a_channel_is_an_a2a_agent_that_points_at_the_platform(client: Client) -> None:

@@ -38,9 +38,9 @@ def routes(store: Store, events: EventLog) -> list[Route]:
     ]
 
 
-def tenant_routes(store: Store) -> list[Route]:
+def tenant_routes(store: Store, prefix: str = "") -> list[Route]:
     """What the original operator answers, and its runtime passes on."""
-    tenants, channels = _Tenants(store), "/apis/v1/tenants/{tenant}/channels"
+    tenants, channels = _Tenants(store), prefix + "/apis/v1/tenants/{tenant}/channels"
     return [
         Route(channels, tenants.channels, methods=["GET"]),
         Route(channels + "/{channel}", tenants.channel, methods=["GET"]),

@@ -145,6 +145,7 @@ class Platform:
     def _app(self, store: DirectoryStore, supervisor: Supervisor, known: Known) -> Starlette:
         routes: list[BaseRoute] = [
             *runtime_app.routes(supervisor, known.serving()),
+            *identity.for_users(api.tenant_routes(store)),
             *api.routes(store, self.events),
         ]
         if not self._console:

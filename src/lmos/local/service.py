@@ -26,7 +26,7 @@ from lmos.model import errors
 from lmos.protocols import connecting
 from lmos.protocols.tokens import RUNTIME
 from lmos.router import DEFAULT, open_router
-from lmos.runtime import Routings, Supervisor
+from lmos.runtime import Routings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.runtime.sources import Source, open_source
 from lmos.state import open_state
@@ -125,7 +125,9 @@ class Service:
     def _app(self, supervisor: Supervisor, source: Source, known: Known) -> Starlette:
         routes = [
             *runtime_app.routes(supervisor, known.serving(self._waiting_for)),
-            *api.tenant_routes(source.store),
+            *identity.for_users(
+                route for p in runtime_app.PREFIXES for route in api.tenant_routes(source.store, p)
+            ),
         ]
         return runtime_app.application(routes, known.tenants, origins=self.settings.origins)
 
