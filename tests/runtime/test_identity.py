@@ -1,8 +1,10 @@
 """Who asks: keys, tokens, users and their conversations, limits, and what agents are told of it."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,7 +22,8 @@ from lmos.llm import ScriptedModel
 from lmos.model import ApiKey, TurnLimits, errors
 from lmos.protocols.tokens import JWKS, Tokens
 from lmos.runtime import app
-from lmos.runtime.identity import Rates, Signer
+from lmos.runtime.identity import Rates, SharedRates, Signer
+from lmos.state import MemoryState, open_state
 
 
 def said(text: str = "show me my bill", user: str = "", channel: str = "web") -> dict[str, Any]:
@@ -259,31 +262,64 @@ async def test_who_asks_too_much_is_told_when_to_come_back() -> None:
         assert (await ask(house, key, user="b", conversation="other"))[0] == 200
 
 
-def test_buckets_fill_again() -> None:
+async def test_buckets_fill_again() -> None:
     now = [0.0]
     limits = TurnLimits(turns_per_second=2, burst=3, user_turns_per_second=1, user_burst=1)
     rates = Rates(lambda _: limits, clock=lambda: now[0])
-    rates.take("t", "a")
+    await rates.take("t", "a")
     with pytest.raises(errors.Overloaded, match="this user") as refused:
-        rates.take("t", "a")
+        await rates.take("t", "a")
     assert refused.value.retry_after == pytest.approx(1)
-    rates.take("t", "b")
-    rates.take("t", "c")
+    await rates.take("t", "b")
+    await rates.take("t", "c")
     with pytest.raises(errors.Overloaded, match="tenant t may ask for 2"):
-        rates.take("t", "d")
-    rates.take("other", "a")
+        await rates.take("t", "d")
+    await rates.take("other", "a")
     now[0] = 0.5
-    rates.take("t", "d")
+    await rates.take("t", "d")
     now[0] = 1.0
-    rates.take("t", "a")
+    await rates.take("t", "a")
 
 
-def test_as_many_buckets_as_are_allowed_are_kept() -> None:
+async def test_as_many_buckets_as_are_allowed_are_kept() -> None:
     limits = TurnLimits(user_turns_per_second=1)
     rates = Rates(lambda _: limits, clock=lambda: 0.0, buckets=10)
     for number in range(100):
-        rates.take("t", str(number))
+        await rates.take("t", str(number))
     assert len(rates._buckets) == 10
+
+
+async def test_runtimes_that_share_a_state_count_together() -> None:
+    now, state = [1000.0], MemoryState()
+    limits = TurnLimits(turns_per_second=10, burst=20)
+    runtimes = [SharedRates(lambda _: limits, state, clock=lambda: now[0]) for _ in range(3)]
+
+    async def asked(times: int) -> int:
+        """How many of the turns are let in, the runtimes taking them by turns."""
+        admitted = 0
+        for number in range(times):
+            with contextlib.suppress(errors.Overloaded):
+                await runtimes[number % 3].take("t", "")
+                admitted += 1
+        return admitted
+
+    assert await asked(90) == 20
+    with pytest.raises(errors.Overloaded) as refused:
+        await runtimes[0].take("t", "")
+    assert 0 < refused.value.retry_after <= 0.2
+    now[0] += 1
+    assert await asked(90) == 10
+    now[0] += 100
+    assert await asked(90) == 20
+
+
+async def test_where_the_state_is_away_each_counts_for_itself(tmp_path: Path) -> None:
+    limits = TurnLimits(turns_per_second=0.001, burst=2)
+    rates = SharedRates(lambda _: limits, open_state("redis://127.0.0.1:9/0"))
+    await rates.take("t", "")
+    await rates.take("t", "")
+    with pytest.raises(errors.Overloaded):
+        await rates.take("t", "")
 
 
 # --- what agents are told -------------------------------------------------------------------------

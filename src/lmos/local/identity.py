@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmos.model import errors
+from lmos.model import State, errors
 from lmos.protocols.origins import is_loopback
 from lmos.protocols.tokens import RUNTIME
 from lmos.runtime.app import Ready, Serving
 from lmos.runtime.asking import Sign
-from lmos.runtime.identity import Rates, Signer, Tenants
+from lmos.runtime.identity import Counts, Rates, SharedRates, Signer, Tenants
 from lmos.runtime.sources import open_source
 
 
@@ -26,14 +26,23 @@ class Known:
         """How turns are signed for agents, if they are."""
         return self.signer.signed if self.signer else None
 
-    def serving(self, ready: Ready = lambda: "") -> Serving:
-        """The same, for the runtime's application."""
+    def serving(self, state: State | None = None, ready: Ready = lambda: "") -> Serving:
+        """The same, for the runtime's application. Turns are counted in the state where other
+        processes use it too, else here.
+        """
         return Serving(
-            rates=Rates(self.tenants.limits) if self.tenants else None,
+            rates=self._rates(state),
             signer=self.signer,
             schemes=self.tenants.schemes if self.tenants else (),
             ready=ready,
         )
+
+    def _rates(self, state: State | None) -> Counts | None:
+        if self.tenants is None:
+            return None
+        if state is None:
+            return Rates(self.tenants.limits)
+        return SharedRates(self.tenants.limits, state)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from lmos.controlplane import api
 from lmos.llm.kept import KeptVectors
 from lmos.local.identity import Known, check_open, identified, identity_words
 from lmos.local.server import GRACE, Server, claim, url_of
-from lmos.model import errors
+from lmos.model import State, errors
 from lmos.protocols import connecting
 from lmos.protocols.tokens import RUNTIME
 from lmos.router import DEFAULT, open_router
@@ -124,12 +124,18 @@ class Service:
 
     def _app(self, supervisor: Supervisor, source: Source, known: Known) -> Starlette:
         routes = [
-            *runtime_app.routes(supervisor, known.serving(self._waiting_for)),
+            *runtime_app.routes(
+                supervisor, known.serving(self._shared(supervisor.state), self._waiting_for)
+            ),
             *identity.for_users(
                 route for p in runtime_app.PREFIXES for route in api.tenant_routes(source.store, p)
             ),
         ]
         return runtime_app.application(routes, known.tenants, origins=self.settings.origins)
+
+    def _shared(self, state: State) -> State | None:
+        """The state, where it is one that several runtimes reach."""
+        return state if "://" in self.settings.state else None
 
     def _waiting_for(self) -> str:
         """Why turns should go elsewhere, empty when they need not."""

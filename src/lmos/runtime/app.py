@@ -69,7 +69,7 @@ class Serving:
     the kinds of credentials that cards tell of; `ready` is asked by who looks after the process.
     """
 
-    rates: identity.Rates | None = None
+    rates: identity.Counts | None = None
     signer: identity.Signer | None = None
     schemes: tuple[str, ...] = ()
     ready: Ready = lambda: ""
@@ -261,7 +261,7 @@ class _Api:
             user=User(id=asked.user_id),
             messages=_messages(asked),
         )
-        decision = await self._supervisor.decide(self._entry.admitted(turn))
+        decision = await self._supervisor.decide(await self._entry.admitted(turn))
         return http.json_response(decision.wire())
 
     async def agents(self, request: Request) -> Response:

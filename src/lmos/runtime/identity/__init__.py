@@ -8,7 +8,7 @@ verified user in, and counts it against the limits (`Rates`). What is asked of a
 a statement of who the user is, signed by this runtime (`Signer`).
 """
 
-from lmos.runtime.identity.entry import Entry
+from lmos.runtime.identity.entry import Counts, Entry
 from lmos.runtime.identity.gate import (
     Gated,
     for_owners,
@@ -18,14 +18,16 @@ from lmos.runtime.identity.gate import (
     open_to_all,
     shared,
 )
-from lmos.runtime.identity.rates import Rates
+from lmos.runtime.identity.rates import Rates, SharedRates
 from lmos.runtime.identity.signing import Signer
 from lmos.runtime.identity.tenants import Tenants
 
 __all__ = [
+    "Counts",
     "Entry",
     "Gated",
     "Rates",
+    "SharedRates",
     "Signer",
     "Tenants",
     "for_owners",

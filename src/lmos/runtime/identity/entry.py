@@ -1,12 +1,20 @@
 """The one way in for turns, whichever protocol brings them."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Protocol
 
 from lmos.model import Responder, Turn, TurnEvent
 from lmos.model.errors import Forbidden
 from lmos.protocols.auth import CALLER, Caller
-from lmos.runtime.identity.rates import Rates
+
+
+class Counts(Protocol):
+    """Counts turns."""
+
+    async def take(self, tenant: str, user: str) -> None:
+        """Counts one, or raises `Overloaded`."""
+        ...
 
 
 class Entry:
@@ -14,7 +22,7 @@ class Entry:
     user, as many as `rates` allows.
     """
 
-    def __init__(self, responder: Responder, rates: Rates | None = None) -> None:
+    def __init__(self, responder: Responder, rates: Counts | None = None) -> None:
         self._responder = responder
         self._rates = rates
 
@@ -22,13 +30,18 @@ class Entry:
         """Answers the turn; a `Responder`. `Forbidden` for another tenant, `Overloaded` for too
         many.
         """
-        return self._responder(self.admitted(turn))
+        return self._counted(turn) if self._rates else self._responder(placed(turn))
 
-    def admitted(self, turn: Turn) -> Turn:
+    async def _counted(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+        async with aclosing(self._responder(await self.admitted(turn))) as events:
+            async for event in events:
+                yield event
+
+    async def admitted(self, turn: Turn) -> Turn:
         """The turn as it is answered, counted against the limits."""
         turn = placed(turn)
         if self._rates is not None:
-            self._rates.take(turn.tenant, turn.user.id)
+            await self._rates.take(turn.tenant, turn.user.id)
         return turn
 
 
