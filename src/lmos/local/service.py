@@ -123,10 +123,9 @@ class Service:
     # --- parts ------------------------------------------------------------------------------------
 
     def _app(self, supervisor: Supervisor, source: Source, known: Known) -> Starlette:
+        serving = known.serving(self._shared(supervisor.state), self._waiting_for)
         routes = [
-            *runtime_app.routes(
-                supervisor, known.serving(self._shared(supervisor.state), self._waiting_for)
-            ),
+            *runtime_app.routes(supervisor, serving),
             *identity.for_users(
                 route for p in runtime_app.PREFIXES for route in api.tenant_routes(source.store, p)
             ),

@@ -22,6 +22,8 @@ BUCKETS = 100_000
 #: Seconds' worth of turns that a process takes at a time, for which it may keep them, and that
 #: a bucket outlives its being full.
 LEASE, HELD, SLACK = 0.2, 1.0, 60.0
+#: Seconds for which a state that cannot be used is not asked again.
+AWAY = 5.0
 
 
 @dataclass(slots=True)
@@ -124,9 +126,13 @@ class SharedRates:
         self._most = buckets
         self._held: OrderedDict[tuple[str, str], Held] = OrderedDict()
         self._alone = Rates(limits)
+        self._away_until = 0.0
 
     async def take(self, tenant: str, user: str) -> None:
         """Counts a turn, or raises `Overloaded`."""
+        if self._clock() < self._away_until:
+            await self._alone.take(tenant, user)
+            return
         spent = []
         try:
             for limit in _limits(self._limits(tenant), tenant, user):
@@ -142,6 +148,7 @@ class SharedRates:
                 held.left += 1
             if not isinstance(error, StateUnavailable | Conflict):
                 raise
+            self._away_until = self._clock() + AWAY
             await self._alone.take(tenant, user)
 
     def _holding(self, limit: Limit) -> Held:
