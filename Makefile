@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
 ARGS ?=
 
-.PHONY: help install demo test test-outside check bench lock clean
+.PHONY: help install demo test test-outside check bench soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,9 @@ check: install ## style, types, import direction
 
 bench: install ## run the benchmarks and print JSON
 	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b $(ARGS) || exit 1; done
+
+soak: install ## load and failures for ten minutes (ARGS='--seconds 60 --state postgres' for others)
+	@$(BIN)/python bench/soak $(ARGS)
 
 lock: | $(UV) ## resolve pyproject.toml again into requirements/*.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -42,8 +42,8 @@ from lmos.llm import embedder
 from lmos.model import Capability, Decision, Embedder, Message, RoutableAgent
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate, figures
 from lmos.router.evaluation import in_scope
-from lmos.router.specs import read_agents, read_labelled, with_examples
 from lmos.router.fit import Fit
+from lmos.router.specs import read_agents, read_labelled, with_examples
 
 Texts = Mapping[str, Sequence[str]]
 Asked = tuple[str, str]  # a message and the agent it is for, empty for none

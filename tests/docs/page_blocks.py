@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-FILE = re.compile(r"(?:# |<!-- )([\w./-]+\.\w+)(, below what is there)?(?: -->)?\n")
+FILE = re.compile(r"(?:# |// |<!-- )([\w./-]+\.\w+)(, below what is there)?(?: -->)?\n")
 BELOW = "\n\n"
 
 

@@ -3,11 +3,16 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+ACME = Path(__file__).parents[2] / "examples" / "acme"
 
 
 def lmos(acme: Any, *words: str) -> str:
@@ -20,6 +25,18 @@ def lmos(acme: Any, *words: str) -> str:
         check=True,
     )
     return done.stdout
+
+
+def failing(acme: Any, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "lmos", *words],
+        env={**os.environ, "LMOS_URL": acme.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +77,51 @@ def test_conversations_are_listed_shown_judged_and_deleted(acme: Any, turn: dict
     lmos(acme, "conversations", "delete", "log", "--tenant", "acme")
     assert "log" not in lmos(acme, "conversations", "list", "--tenant", "acme").split()
     assert "log" not in lmos(acme, "decisions", "export", "--tenant", "acme")
+
+
+def test_a_log_is_replayed_and_compared_with_its_shadow(
+    platform: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMOS_DECISIONS", "kept")
+    monkeypatch.setenv("LMOS_SHADOW", "vector 1")
+    project = tmp_path / "acme"
+    shutil.copytree(ACME, project, ignore=shutil.ignore_patterns(".lmos", "__pycache__"))
+    up = platform(project).started()
+    texts = ("how much do I owe you?", "where are my orders?", "who won the world cup?")
+    for number, text in enumerate(texts):
+        lmos(up, "ask", "acme/web", text, "--conversation", f"r{number}")
+    log = tmp_path / "log.jsonl"
+    log.write_text(lmos(up, "decisions", "export", "--tenant", "acme"))
+    assert len(log.read_text().splitlines()) == 3
+    same = json.loads(lmos(up, "replay", str(log), "--agents", str(project), "-o", "json"))
+    assert (same["total"], same["same"]) == (3, 3)
+    assert "3 of 3 decided the same (100.0%)" in lmos(up, "replay", "--tenant", "acme")
+    other = tmp_path / "other.csv"
+    other.write_text(
+        "instruction,agent\nhow much do I owe,accounts\nwhere is my order,order-agent\n"
+    )
+    moved = lmos(up, "replay", str(log), "--examples", str(other))
+    assert "billing-agent -> accounts" in moved
+    assert "[r0/" in moved
+    shadow = lmos(up, "decisions", "shadow", "--tenant", "acme")
+    assert shadow.startswith("shadow vector\n3 of 3 decided the same")
+    turn = json.loads(log.read_text().splitlines()[-1])["turnId"]
+    lmos(up, "conversations", "judge", f"r0/{turn}", "--tenant", "acme", "--good")
+    labelled = lmos(up, "decisions", "export", "--tenant", "acme", "--labelled")
+    assert labelled.splitlines() == [
+        "instruction,agent,conversation",
+        "how much do I owe you?,billing-agent,r0",
+    ]
+
+
+def test_what_cannot_be_replayed_is_told(acme: Any, tmp_path: Path) -> None:
+    lmos(acme, "ask", "acme/web", "how much do I owe you?")
+    told = failing(acme, "replay", "--tenant", "acme")
+    assert "only hashes of their messages were kept" in told
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text("{}\n")
+    assert "line 1 of the log is no decision" in failing(acme, "replay", str(wrong))
+    wrong.write_text("\n")
+    assert "no decisions" in failing(acme, "replay", str(wrong))
+    wrong.write_text("nonsense\n")
+    assert "line 1 of the log is no decision" in failing(acme, "replay", str(wrong))

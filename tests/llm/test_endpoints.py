@@ -73,12 +73,6 @@ async def test_vectors_come_in_the_order_of_the_texts_and_once(
     assert "sk-example" not in repr(vars(remote)["name"]) + repr(remote)
 
 
-async def test_ollama_is_asked_at_its_address(server: Any) -> None:
-    remote = embedder(f"ollama:nomic@{address(server)}")
-    assert (await remote.embed(["x"])).shape == (1, 2)
-    assert server.asked == [("/v1/embeddings", None, {"model": "nomic", "input": ["x"]})]
-
-
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

@@ -174,4 +174,4 @@ def test_a_router_is_chosen_by_its_name(files: list[str]) -> None:
     for command, options in ((route_command, ask), (eval_command, ["router", *files])):
         refused = CliRunner().invoke(command, [*options, "--router", "nobody"])
         assert isinstance(refused.exception, errors.InvalidInput)
-        assert "there are vector" in str(refused.exception)
+        assert "there are cascade, vector" in str(refused.exception)

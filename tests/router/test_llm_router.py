@@ -36,7 +36,7 @@ async def decide(
 async def test_the_agent_that_the_model_chooses_is_first(name: str) -> None:
     decision = await decide(ScriptedModel(choice(name)))
     assert (decision.outcome, decision.agent, decision.stage) == ("route", name, "llm")
-    assert (decision.router, decision.model) == ("llm-1", "scripted")
+    assert (decision.router, decision.model) == ("llm-2", "scripted")
 
 
 async def test_an_unknown_agent_is_sent_back_once() -> None:

@@ -121,7 +121,7 @@ async def test_only_new_texts_are_embedded_again(acme: list[RoutableAgent]) -> N
     second = await RoutingTable.build(
         [*acme, RoutableAgent(name="n", capabilities=(offer,))], counting, first
     )
-    assert counting.texts - before == 2
+    assert counting.texts - before == 4
     assert second.version != first.version
 
 

@@ -261,7 +261,8 @@ async def test_an_agent_that_only_knows_a2a_shares_in_its_metadata(platform: Pla
     await platform.turn(PARCELS)
     async with served(Starlette(routes=paths)) as url:
         await platform.change(agent_of("billing", url, BILL))
-        assert answer(await platform.turn(BILLS)) == "ok"
+        events = await platform.turn(BILLS)
+        assert answer(events) == "ok", events
         await platform.turn(PARCELS)
     [told] = got[0]["urn:lmos:a2a:shared:1"]
     assert (told["name"], told["value"], told["agent"]) == ("parcel", 7, "orders")

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import click
 
+from lmos.cli.explain import turn_path
 from lmos.cli.platform import Platform, fail, output_option, path_of, url_option
 
 _EXAMPLE = "Example: lmos conversations list --tenant acme --user a-1001"
@@ -76,12 +77,11 @@ def judge(
     turn: str, tenant: str | None, rating: int | None, agent: str, comment: str, url: str | None
 ) -> None:
     """Give feedback on a turn."""
-    conversation, slash, turn = turn.partition("/")
-    if not slash:
+    if "/" not in turn:
         fail("which turn? Write CONVERSATION/TURN; see: lmos conversations show", code=2)
     platform = Platform(url)
-    path = _path(platform, tenant, conversation, "turns", turn, "feedback")
-    platform.post(path, {"rating": rating or 0, "agent": agent, "comment": comment})
+    path = turn_path(platform, tenant or platform.channel(None)[0], turn)
+    platform.post(f"{path}/feedback", {"rating": rating or 0, "agent": agent, "comment": comment})
 
 
 @command.command("delete")

@@ -64,32 +64,56 @@ def exported(
         query["after"] = page["next"]
 
 
+@command.command("shadow", short_help="Compare decisions with those made beside them.")
+@click.option("--tenant", help="Whose (default: the tenant with most to offer).")
+@click.option("--channel", help="Of this channel alone.")
+@click.option("--days", type=float, help="Of the last so many days (default: all).")
+@url_option
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def shadow(
+    tenant: str | None, channel: str | None, days: float | None, url: str | None, output: str
+) -> None:
+    """Compare the decisions of the log with those that shadow routers made beside them."""
+    from lmos.cli.replay import comparison_lines
+    from lmos.model import DecisionRecord
+    from lmos.runtime.decisions.comparing import Comparison
+
+    platform = Platform(url)
+    found: dict[str, Comparison] = {}
+    for data in exported(platform, tenant or platform.channel(None)[0], channel, days):
+        record = DecisionRecord.model_validate(data)
+        if record.shadow is None:
+            continue
+        comparison = found.setdefault(record.shadow.name, Comparison())
+        if record.shadow.decision:
+            comparison.add(record, record.shadow.decision)
+        else:
+            comparison.failed[record.shadow.error] += 1
+    if output == "json":
+        told = {name: comparison.data() for name, comparison in found.items()}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    if not found:
+        click.echo("no decision has a shadow; set one with LMOS_SHADOW, such as: llm 0.1")
+    for name, comparison in found.items():
+        click.echo("\n".join([f"shadow {name}", *comparison_lines(comparison.data())]))
+
+
 def _write_labelled(records: Iterator[dict[str, Any]]) -> None:
+    from lmos.model import DecisionRecord
+    from lmos.runtime.decisions.comparing import label_of
+
     writer = csv.writer(sys.stdout)
     writer.writerow(["instruction", "agent", "conversation"])
     hashed = 0
-    for record in records:
+    for record in map(DecisionRecord.model_validate, records):
         agent = label_of(record)
-        if agent and record["messages"]:
-            text = record["messages"][-1]["content"]
-            writer.writerow([text, agent, record["conversationId"]])
-        hashed += bool(agent and not record["messages"])
+        if agent and record.text:
+            writer.writerow([record.text, agent, record.conversation_id])
+        hashed += bool(agent and not record.text)
     if hashed:
         click.echo(
             f"lmos: {hashed} judged turns are left out: their messages were not kept; keep them by "
             "the channel's annotation lmos.eclipse/decision-inputs: kept",
             err=True,
         )
-
-
-def label_of(record: dict[str, Any]) -> str:
-    """Who is known to be right for the message: whom feedback names, or who answered to praise;
-    empty where nobody said.
-    """
-    feedback, decision = record.get("feedback") or {}, record["decision"]
-    if feedback.get("agent"):
-        return str(feedback["agent"])
-    if feedback.get("rating") == 1 and decision["outcome"] in ("route", "out_of_scope"):
-        routed = decision["outcome"] == "route"
-        return str(decision["candidates"][0]["agent"]) if routed else "out_of_scope"
-    return ""

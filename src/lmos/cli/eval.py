@@ -8,6 +8,15 @@ from typing import Any
 import click
 
 from lmos.cli.agents import routable_agents
+from lmos.cli.routers import (
+    agents_option,
+    examples_option,
+    fit_in_force,
+    fit_option,
+    model_option,
+    router_option,
+    timeout_option,
+)
 
 _file = click.Path(path_type=Path, exists=True)
 
@@ -21,34 +30,53 @@ def command() -> None:
 
 
 @command.command("router", epilog=_EXAMPLE, short_help="Route labelled messages.")
-@click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
-@click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
+@agents_option
+@examples_option
 @click.option(
     "--test",
     type=_file,
     required=True,
     help="CSV with the columns instruction,agent and, for follow-ups, conversation.",
 )
-@click.option("--router", "name", metavar="NAME", help="The router: vector (if not given) or llm.")
+@router_option
+@model_option
+@timeout_option
+@fit_option
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Conversations beside each other, for a model far away.",
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json", "html"]), default="table")
 def router(
-    agents: Path | None, examples: Path | None, test: Path, name: str | None, output: str
+    agents: Path | None,
+    examples: Path | None,
+    test: Path,
+    name: str,
+    model: str,
+    timeout: float | None,
+    fit: Path | None,
+    at_once: int,
+    output: str,
 ) -> None:
     """Route every message of a file and compare with the agent it is labelled with.
 
-    The label out_of_scope means that no agent should answer. Without --agents there is one agent
+    The label out_of_scope means that no agent should answer; agents with ; between mean that each
+    answers a part. Without --agents there is one agent
     for each other label of the examples.
     """
     from lmos.cli.eval_page import html
     from lmos.llm import embedder
-    from lmos.router import DEFAULT, Report, RoutingTable, evaluate, open_router
+    from lmos.router import Report, RoutingTable, evaluate, open_router
     from lmos.router.specs import read_labelled
 
-    chosen = open_router(name or DEFAULT, embedder())
+    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def measure() -> Report:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())
-        return await evaluate(chosen, table, read_labelled(test))
+        return await evaluate(chosen, table, read_labelled(test), at_once=at_once)
 
     data = asyncio.run(measure()).data()
     if output == "json":
@@ -64,11 +92,14 @@ def report_lines(data: dict[str, Any]) -> list[str]:
     width = max(len(label) for label in [*data["labels"], "label"])
     lines = [
         f"accuracy {data['accuracy']:.2%} of {data['rows']}    weighted F1 {data['weightedF1']:.4f}"
-        f"    p50 {data['p50']} ms    p99 {data['p99']} ms",
+        f"    macro F1 {data['macroF1']:.4f}    p50 {data['p50']} ms    p99 {data['p99']} ms",
         f"out of scope: AUROC {_told(data['outOfScopeAuroc'])}, recall"
         f" {_told(data['outOfScopeRecall'])} at 90 % precision    ECE {_told(data['ece'])}"
         f"    Brier {_told(data['brier'])}",
-        f"asked a language model {data['modelShare']:.2%}    "
+        f"asked back {data['clarifyShare']:.2%}, the right agent offered in"
+        f" {_told(data['rightOffered'])} of these    in parts {data['multiShare']:.2%}"
+        f"    failed {data['failedShare']:.2%}",
+        f"asked a language model {data['modelShare']:.2%} for {data['cost']:.4f} USD    "
         f"{data['decisionsPerSecond']} decisions a second",
         "",
         f"{'label':<{width}}  precision  recall     F1  rows",

@@ -28,6 +28,11 @@ _FIGURES = {
     "outOfScopeRecall": "out of scope, recall at 90 % precision",
     "ece": "expected calibration error",
     "brier": "Brier score",
+    "clarifyShare": "share that was asked back",
+    "rightOffered": "of these, share with the right agent offered",
+    "multiShare": "share in parts for several agents",
+    "failedShare": "share that failed",
+    "cost": "cost of the language model, USD",
     "modelShare": "share that asked a language model",
     "p50": "ms, p50",
     "p99": "ms, p99",
@@ -44,6 +49,7 @@ def html(data: dict[str, Any]) -> str:
     wrong = [[row[column] for column in columns] for row in data["wrong"]]
     parts = [
         _table("Figures", ("figure", "value"), figures),
+        _table("Stages", ("decided by", "share"), list(data["stages"].items())),
         _table("Labels", ("label", "precision", "recall", "F1", "messages"), labels),
         _table("Confused", ("expected", "chosen", "messages"), data["confusion"]),
         _table("Wrong", columns, wrong),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lmos.cli.ask import split_words
-from lmos.cli.platform import Platform, output_option, path_of, url_option
+from lmos.cli.platform import Platform, fail, output_option, path_of, url_option
 
 #: A conversation and one of its turns, as one word.
 _TURN = re.compile(r"[^\s/]+/[^\s/]+")
@@ -16,7 +16,7 @@ _EPILOG = """Examples:
 
   lmos explain acme/web "how much do I owe you?"
 
-  lmos explain 3f9a2c/t1 --tenant acme
+  lmos explain 3f9a2c/last --tenant acme
 """
 
 
@@ -33,9 +33,8 @@ def command(words: tuple[str, ...], tenant: str | None, url: str | None, output:
     """
     platform = Platform(url)
     if len(words) == 1 and _TURN.fullmatch(words[0]):
-        conversation, _, turn = words[0].partition("/")
         tenant = tenant or platform.channel(None)[0]
-        path = path_of("apis", "v1", tenant, "conversations", conversation, "turns", turn)
+        path = turn_path(platform, tenant, words[0])
         told = platform.get(path)
         said = record_lines(told)
     else:
@@ -51,8 +50,20 @@ def command(words: tuple[str, ...], tenant: str | None, url: str | None, output:
         click.echo("  " + line)
 
 
+def turn_path(platform: Platform, tenant: str, word: str) -> str:
+    """Where the turn of `CONVERSATION/TURN` is; the turn `last` is the conversation's newest."""
+    conversation, _, turn = word.partition("/")
+    place = ("apis", "v1", tenant, "conversations", conversation)
+    if turn == "last":
+        turns = platform.get(path_of(*place))["turns"]
+        if not turns:
+            fail(f"nothing is kept of the decisions in conversation {conversation}")
+        turn = turns[-1]["turnId"]
+    return path_of(*place, "turns", turn)
+
+
 def lines(decision: dict[str, Any]) -> list[str]:
-    """The candidates as a table, then what was decided and how long it took."""
+    """The candidates as a table, then what was decided, how, and how long it took."""
     candidates = decision.get("candidates", [])
     agents = max((len(c["agent"]) for c in candidates), default=0)
     names = max((len(c.get("capability", "")) for c in candidates), default=0)
@@ -65,8 +76,17 @@ def lines(decision: dict[str, Any]) -> list[str]:
         rows.append(row.rstrip())
     took = " · ".join(f"{k} {v:.1f} ms" for k, v in decision.get("timings", {}).items())
     outcome = decision["outcome"].replace("_", " ")
+    rows += [f"{task['agent']}: {task['text']}" for task in decision.get("tasks", [])]
     rows.append(f"{outcome} ({decision.get('confidence', 0):.2f}): {decision.get('reason', '')}")
-    return [*rows, took] if took else rows
+    how = " · ".join(part for part in (_how(decision), took) if part)
+    return [*rows, how] if how else rows
+
+
+def _how(decision: dict[str, Any]) -> str:
+    """The stage that decided, and the language model where one was asked, with what it cost."""
+    model, cost = decision.get("model", ""), decision.get("cost", 0.0)
+    asked = f"asked {model}" + (f" for {cost:.5f} USD" if cost else "") if model else ""
+    return ", ".join(part for part in (decision.get("stage", ""), asked) if part)
 
 
 def record_lines(record: dict[str, Any]) -> list[str]:

@@ -8,25 +8,42 @@ import click
 
 from lmos.cli.agents import routable_agents
 from lmos.cli.explain import lines
-
-_file = click.Path(path_type=Path, exists=True)
+from lmos.cli.routers import (
+    agents_option,
+    examples_option,
+    fit_in_force,
+    fit_option,
+    model_option,
+    router_option,
+    timeout_option,
+)
 
 
 @click.command(epilog='Example: lmos route --agents examples/acme "how much do I owe you?"')
 @click.argument("text")
-@click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
-@click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
-@click.option("--router", metavar="NAME", help="The router: vector (if not given) or llm.")
+@agents_option
+@examples_option
+@router_option
+@model_option
+@timeout_option
+@fit_option
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def command(
-    text: str, agents: Path | None, examples: Path | None, router: str | None, output: str
+    text: str,
+    agents: Path | None,
+    examples: Path | None,
+    name: str,
+    model: str,
+    timeout: float | None,
+    fit: Path | None,
+    output: str,
 ) -> None:
     """Decide which agent a message is for, without a platform, and show why."""
     from lmos.llm import embedder
     from lmos.model import Decision, Message
-    from lmos.router import DEFAULT, RoutingRequest, RoutingTable, open_router
+    from lmos.router import RoutingRequest, RoutingTable, open_router
 
-    chosen = open_router(router or DEFAULT, embedder())
+    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def decide() -> Decision:
         table = await RoutingTable.build(routable_agents(agents, examples), embedder())

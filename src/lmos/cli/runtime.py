@@ -14,7 +14,21 @@ import click
     help="Manifests, the original's channelRoutings file, or a control plane.",
 )
 @click.option("--router", metavar="NAME", envvar="LMOS_ROUTER", help="How agents are chosen.")
-@click.option("--model", metavar="SPEC", envvar="LMOS_ROUTER_MODEL", help="Model of such a router.")
+@click.option(
+    "--router-model",
+    metavar="SPEC",
+    default="auto",
+    show_default=True,
+    envvar="LMOS_ROUTER_MODEL",
+    help="The language model that the router may ask; direct: none.",
+)
+@click.option(
+    "--fit",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    envvar="LMOS_ROUTER_FIT",
+    help="The router's fitted numbers.",
+)
 @click.option(
     "--host", envvar="LMOS_HOST", default="127.0.0.1", show_default=True, help="Address to bind."
 )
@@ -56,7 +70,8 @@ import click
 def command(
     routings: str,
     router: str | None,
-    model: str | None,
+    router_model: str,
+    fit: Path | None,
     host: str,
     port: int,
     state: str,
@@ -84,7 +99,8 @@ def command(
                 host=host,
                 port=port,
                 router=router or DEFAULT,
-                model=model or "",
+                model=router_model,
+                fit=fit,
                 state=state,
                 identity=identity,
                 open=open_,

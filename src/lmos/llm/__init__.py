@@ -6,6 +6,7 @@ use, or that there is none. Libraries are imported when a model is used, never b
 """
 
 from functools import lru_cache
+from pathlib import Path
 
 from lmos.llm.models import DIRECT, ModelChoice, addressed, resolve_model
 from lmos.llm.scripted import Call, ScriptedModel
@@ -16,19 +17,52 @@ __all__ = ["DIRECT", "Call", "ModelChoice", "ScriptedModel", "embedder", "resolv
 
 @lru_cache(maxsize=8)
 def embedder(spec: str = "minilm") -> Embedder:
-    """The embedder that a spec means, one a process: `minilm` (embedded), `openai:MODEL` or
-    `openai:MODEL@http://host:1234/v1`, `ollama:MODEL` or `ollama:MODEL@http://host:11434`.
+    """The embedder that a spec means, one a process:
+
+    minilm                          the model that comes with the package
+    onnx:FOLDER                     a folder with model.onnx and tokenizer.json
+    fastembed:MODEL[@/FOLDER]       a model of fastembed, which fetches it unless told where it is
+    openai:MODEL[@URL]              OpenAI, or what is compatible at http://host:1234/v1
+    ollama:MODEL[@URL]              an Ollama server, by default the one on this machine
+    PROVIDER:MODEL                  another provider of pydantic-ai: cohere, google, mistral, ...
+
+    `InvalidInput` when it means none, `MissingExtra` when what it needs is not installed.
     """
     kind, _, rest = spec.partition(":")
-    model, base = addressed(rest)
     if spec == "minilm":
         from lmos.llm.minilm import MiniLM
 
         return MiniLM()
-    if kind in ("openai", "ollama") and model:
-        from lmos.llm.remote import ollama_embedder, openai_embedder
+    if not kind or not rest:
+        raise errors.InvalidInput(
+            f"{spec!r} is no embedder; use minilm, openai:MODEL, openai:MODEL@URL, ollama:MODEL, "
+            "fastembed:MODEL, onnx:FOLDER or provider:MODEL"
+        )
+    return _LOCAL[kind](rest) if kind in _LOCAL else _remote(kind, rest)
 
-        return (openai_embedder if kind == "openai" else ollama_embedder)(model, base)
-    raise errors.InvalidInput(
-        f"{spec!r} is no embedder; use minilm, openai:MODEL, openai:MODEL@URL or ollama:MODEL"
-    )
+
+def _remote(kind: str, rest: str) -> Embedder:
+    from lmos.llm import remote
+
+    model, base = addressed(rest)
+    if kind == "openai":
+        return remote.openai_embedder(model, base)
+    if kind == "ollama":
+        return remote.ollama_embedder(model, base)
+    return remote.ProviderEmbedder(f"{kind}:{rest}")
+
+
+def _onnx(folder: str) -> Embedder:
+    from lmos.llm.onnx import OnnxEmbedder
+
+    return OnnxEmbedder(Path(folder).expanduser())
+
+
+def _fastembed(rest: str) -> Embedder:
+    from lmos.llm.fastembed import FastEmbedder
+
+    model, at, folder = rest.partition("@/")
+    return FastEmbedder(model, Path(f"/{folder}") if at else None)
+
+
+_LOCAL = {"onnx": _onnx, "fastembed": _fastembed}

@@ -163,6 +163,7 @@ class KeptVectors:
         with self._opened() as connection:
             connection.execute("begin immediate")
             connection.executemany(_TOUCH, [(now, self.name, digest) for digest in used])
-            connection.executemany(_PUT, rows)
-            connection.execute(_TRIM, (self._rows,))
+            if rows:
+                connection.executemany(_PUT, rows)
+                connection.execute(_TRIM, (self._rows,))
             connection.execute("commit")

@@ -1,34 +1,57 @@
 """Single requests to a language model, outside an agent's loop: a verdict, a summary, a choice."""
 
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmos.model import errors
 from lmos.telemetry import tracing
 
 if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse
     from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
 
 T = TypeVar("T")
 
+#: Tokens of an answer that is held to a shape, where the model does not think.
+MAX_TOKENS = 800
+
 _TRIES = 2
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The object that an answer is to be: what it is called, and its JSON schema."""
+
+    name: str
+    schema: Mapping[str, Any]
 
 
 async def request(
     model: "Model",
     messages: "list[ModelMessage]",
     failing: str,
-    parameters: "ModelRequestParameters | None" = None,
+    shape: Shape | None = None,
 ) -> "ModelResponse":
-    """What the model responds. `ModelFailed`, which begins with `failing`, when it does not."""
+    """What the model responds, held to the shape if there is one. `ModelFailed`, which begins with
+    `failing`, when it does not.
+    """
     from pydantic_ai.direct import model_request
     from pydantic_ai.exceptions import AgentRunError, UserError
 
     with _seen(model) as responded:
         try:
-            response = await model_request(model, messages, model_request_parameters=parameters)
+            response = await model_request(
+                model,
+                messages,
+                model_settings=_settings(model) if shape else None,
+                model_request_parameters=_parameters(model, shape) if shape else None,
+            )
         except (AgentRunError, UserError) as error:
             raise errors.ModelFailed(f"{failing}: {error}") from error
         responded(response)
@@ -43,29 +66,40 @@ async def understood(
     *,
     who: str,
     wanted: str,
-    parameters: "ModelRequestParameters | None" = None,
-) -> "tuple[T, list[ModelResponse]]":
-    """What `read` makes of the answer to a task, and all responses. An answer of which it makes a
-    `ValueError` is sent back once with what is wrong with it. `ModelFailed` says that `who` gave no
-    `wanted`.
+    shape: Shape | None = None,
+    responses: "list[ModelResponse] | None" = None,
+) -> T:
+    """What `read` makes of the answer to a task. An answer of which it makes a `ValueError` is sent
+    back once with what is wrong with it. `ModelFailed` says that `who` gave no `wanted`. Every
+    response is put into `responses`, for what it cost, also when there is no answer in the end.
     """
     from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
 
     messages: list[ModelMessage] = [
         ModelRequest(parts=[SystemPromptPart(task), UserPromptPart(told)])
     ]
-    responses: list[ModelResponse] = []
+    kept = [] if responses is None else responses
     problem = ""
     for _ in range(_TRIES):
-        response = await request(model, messages, f"{who} failed", parameters)
-        responses.append(response)
+        response = await request(model, messages, f"{who} failed", shape)
+        kept.append(response)
         try:
-            return read(response.text or ""), responses
+            return read(_said(response))
         except ValueError as error:
             problem = str(error)
-        repair = UserPromptPart(f"That is not the JSON object that was asked for: {problem}")
-        messages += [response, ModelRequest(parts=[repair])]
+        messages += [response, _sent_back(response, problem)]
     raise errors.ModelFailed(f"{who} gave no {wanted}: {problem}")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object in a text, which may stand in a code fence or among words. `ValueError` when
+    there is none.
+    """
+    found = _OBJECT.search(text)
+    answer = json.loads(found[0] if found else text)
+    if not isinstance(answer, dict):
+        raise ValueError("it must be a JSON object")
+    return answer
 
 
 @contextmanager
@@ -97,3 +131,54 @@ def price_of(response: "ModelResponse") -> float | None:
         return float(response.cost().total_price)
     except (LookupError, AssertionError, ValueError):
         return None
+
+
+def _parameters(model: "Model", shape: Shape) -> "ModelRequestParameters":
+    """How this model is held to a shape: by its provider where that can, else as the arguments of
+    a tool that it has to call, else by being told.
+    """
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    schema = dict(shape.schema)
+    made = OutputObjectDefinition(json_schema=schema, name=shape.name, strict=True)
+    if model.profile.get("supports_json_schema_output"):
+        return ModelRequestParameters(output_mode="native", output_object=made)
+    if model.profile.get("supports_tools", True):
+        tool = ToolDefinition(
+            name=shape.name, parameters_json_schema=schema, kind="output", strict=True
+        )
+        return ModelRequestParameters(
+            output_mode="tool", output_tools=[tool], allow_text_output=False
+        )
+    return ModelRequestParameters(output_mode="prompted", output_object=made)
+
+
+def _settings(model: "Model") -> "ModelSettings | None":
+    """The same answer to the same question, and not much of it, as far as the model lets that be
+    set: one that thinks needs room for it.
+    """
+    if model.profile.get("thinking_always_enabled"):
+        return None
+    if model.profile.get("supports_thinking"):
+        return {"temperature": 0.0}
+    return {"temperature": 0.0, "max_tokens": MAX_TOKENS}
+
+
+def _said(response: "ModelResponse") -> str:
+    """The answer: the arguments of the tool that was called, or the text."""
+    calls = response.tool_calls
+    return calls[0].args_as_json_str() if calls else response.text or ""
+
+
+def _sent_back(response: "ModelResponse", problem: str) -> "ModelRequest":
+    """What is wrong, as what the tool gave back where it was called."""
+    from pydantic_ai.messages import ModelRequest, ModelRequestPart, ToolReturnPart, UserPromptPart
+
+    said = f"That is not the JSON object that was asked for: {problem}"
+    returned: list[ModelRequestPart] = [
+        ToolReturnPart(call.tool_name, said, call.tool_call_id, outcome="retried")
+        for call in response.tool_calls
+    ]
+    return ModelRequest(parts=returned or [UserPromptPart(said)])

@@ -53,6 +53,7 @@ def banner(
     workers: Sequence[Worker],
     channels: Sequence[Channel],
     model: str,
+    router: str,
     url: str,
     console: bool,
     identity: str = "",
@@ -64,6 +65,7 @@ def banner(
         ("agents", " · ".join(agent_words(agents, workers))),
         ("channels", " · ".join(channel_words(channels))),
         ("model", model),
+        ("router", router),
         ("identity", identity_words(identity)),
         ("chat" if console else "api", f"{chat}api {url}/apis/v1    stop with Ctrl-C"[
             0 if console else 4 :

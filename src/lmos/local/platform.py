@@ -19,10 +19,11 @@ from lmos.local.banner import banner
 from lmos.local.identity import Known, check_open, identified
 from lmos.local.output import Output
 from lmos.local.project import Project
+from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting
-from lmos.router import DEFAULT, open_router
+from lmos.router import Router, open_router
 from lmos.runtime import Routings, Settings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
@@ -49,6 +50,7 @@ class Platform:
         console: bool = True,
         identity: str = "",
         open_to_all: bool = False,
+        routing: Routing | None = None,
         output: Output | None = None,
         after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
     ) -> None:
@@ -58,6 +60,7 @@ class Platform:
         self._identity = identity
         self._console = console and not identity
         self._output = output or Output()
+        self._routing = routing or Routing()
         self._after_start = after_start
         self._listener = claim(host, port)
         self._stop = asyncio.Event()
@@ -99,17 +102,19 @@ class Platform:
                 Routings(store, self._table_embedder()) as routings,
                 identified(self._identity) as known,
             ):
+                router = self._routing.open(llm.embedder(), self.project.directory)
                 supervisor = Supervisor(
                     routings,
-                    open_router(DEFAULT, llm.embedder()),
+                    router,
                     state,
                     settings=Settings.read(os.environ),
-                    shared=False,
+                    shared="://" in os.environ.get("LMOS_STATE", ""),
+                    open_router=lambda name: open_router(name, llm.embedder()),
                     sign=known.sign,
                 )
                 try:
                     async with self._serving(self._app(store, supervisor, known), supervisor):
-                        await self._started(store, agents, routings)
+                        await self._started(store, agents, routings, router)
                         await self._stop.wait()
                         self._output.line("stopping")
                 finally:
@@ -185,7 +190,7 @@ class Platform:
     # --- telling ----------------------------------------------------------------------------------
 
     async def _started(
-        self, store: DirectoryStore, agents: LocalAgents, routings: Routings
+        self, store: DirectoryStore, agents: LocalAgents, routings: Routings, router: Router
     ) -> None:
         await agents.settled(lambda text: self._output.progress(text))
         with contextlib.suppress(TimeoutError):
@@ -202,6 +207,7 @@ class Platform:
                 workers=agents.workers,
                 channels=channels,
                 model=choice.name if choice.model else f"{choice.name} ({choice.why})",
+                router=words_of(router),
                 url=self.url,
                 console=self._console,
                 identity=self._identity,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lmos.local.platform import Platform
 from lmos.local.project import Project
+from lmos.local.routing import Routing
 from lmos.local.running import announced
 from lmos.protocols import loop
 
@@ -21,6 +22,7 @@ def run(
     console: bool = True,
     identity: str = "",
     open_to_all: bool = False,
+    routing: Routing | None = None,
     after_start: Callable[[Platform], Awaitable[None]] | None = None,
 ) -> None:
     """Runs the platform of a directory until SIGINT or SIGTERM.
@@ -38,6 +40,7 @@ def run(
             console=console,
             identity=identity,
             open_to_all=open_to_all,
+            routing=routing,
             after_start=after_start,
         )
         with _signals(platform), announced(platform.url):

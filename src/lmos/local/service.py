@@ -21,11 +21,12 @@ from lmos import llm, runtime
 from lmos.controlplane import api
 from lmos.llm.kept import KeptVectors
 from lmos.local.identity import Known, check_open, identified, identity_words
+from lmos.local.routing import words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import State, errors
 from lmos.protocols import connecting
 from lmos.protocols.tokens import RUNTIME
-from lmos.router import DEFAULT, open_router
+from lmos.router import DEFAULT, Fit, open_router
 from lmos.runtime import Routings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.runtime.sources import Source, open_source
@@ -48,7 +49,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     router: str = DEFAULT
-    model: str = ""
+    model: str = "auto"
+    fit: Path | None = None
     state: str = "sqlite"
     directory: Path = Path(".lmos/state")
     identity: str = ""
@@ -72,6 +74,7 @@ class Service:
         self._stop = asyncio.Event()
         self._source: Source | None = None
         self._warm = False
+        self._router_words = settings.router
 
     @property
     def url(self) -> str:
@@ -86,7 +89,9 @@ class Service:
         """Serves until stopped."""
         settings = self.settings
         start_tracing("lmos-runtime")
-        router = open_router(settings.router, llm.embedder(), settings.model)
+        fit = Fit.read(settings.fit) if settings.fit else None
+        router = open_router(settings.router, llm.embedder(), settings.model, fit=fit)
+        self._router_words = words_of(router)
         async with AsyncExitStack() as stack:
             stack.callback(self._listener.close)
             stack.push_async_callback(connecting.disconnect)
@@ -112,6 +117,7 @@ class Service:
                 state,
                 settings=runtime.Settings.read(os.environ),
                 sign=known.sign,
+                open_router=lambda name: open_router(name, llm.embedder()),
             )
             stack.push_async_callback(supervisor.close)
             app = self._app(supervisor, source, known)
@@ -182,7 +188,7 @@ class Service:
         settings, source = self.settings, self._source
         return [
             f"  routings   {source.name if source else settings.routings}",
-            f"  router     {settings.router}    state {settings.state.partition('://')[0]}",
+            f"  router     {self._router_words}    state {settings.state.partition('://')[0]}",
             f"  identity   {identity_words(settings.identity)}",
             f"  api        {self.url}/apis/v1    stop with Ctrl-C",
         ]

@@ -57,8 +57,8 @@ class Decision(Model):
     probable, and `out_of_scope`, the probability that nobody is meant, add up to 1. `tasks` are the
     ordered parts of a `multi` outcome. `confidence` is the probability of the outcome. `stage`
     tells which part of the router decided and `model` the language model that was asked, where one
-    was, at `cost` US dollars. `timings` are milliseconds by stage. `router` and `table` tell the
-    versions that decided.
+    was, at `cost` US dollars. `timings` are milliseconds by stage. `router`, `fit` and `table` tell
+    the versions that decided.
     """
 
     outcome: Outcome
@@ -72,6 +72,7 @@ class Decision(Model):
     model: str = ""
     cost: float = 0.0
     router: str = ""
+    fit: str = ""
     table: str = ""
     timings: Mapping[str, float] = Field(default_factory=dict)
 

@@ -7,7 +7,7 @@ are laid out in a thread: those of agents that did not change are copied from th
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from lmos.model import Embedder, RoutableAgent
@@ -15,9 +15,9 @@ from lmos.router import table
 from lmos.router.breath import Breath
 from lmos.router.index import centres
 from lmos.router.index.centres import Centres, firsts, ranges
-from lmos.router.scoring.learned import Learned, learn
+from lmos.router.scoring.learned import Learned, learn, learnable
 from lmos.router.spelling import Spelling
-from lmos.router.texts import Arena, Block, Rows
+from lmos.router.texts import FEWEST, Arena, Block, Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,34 +29,52 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="np.generic")
 
 #: Texts that are embedded at a time.
-BATCH = 512
+BATCH = 256
+#: How many times as many texts as a table has its arena may have.
+FULL = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
     """The blocks of a table, the number that each has in the table before (-1: it is new), the
-    blocks of that table that are gone, and the arena of both.
+    blocks of that table that are gone, and the arena, which is a new one when `moved`.
     """
 
     blocks: list[Block]
     before: "Numbers"
     gone: list[Block]
     arena: Arena
+    moved: bool = False
 
     @property
     def fresh(self) -> list[Block]:
         return [self.blocks[i] for i in (self.before < 0).nonzero()[0]]
 
 
+class _Other(Exception):
+    """The model of that name gives vectors of other dimensions than it did."""
+
+
 async def built(
     agents: Sequence[RoutableAgent], embedder: Embedder, previous: "table.RoutingTable | None"
 ) -> "table.RoutingTable":
     """The table of these agents; see `RoutingTable.build`."""
+    try:
+        return await _built(agents, embedder, previous)
+    except _Other:
+        return await _built(agents, embedder, None)
+
+
+async def _built(
+    agents: Sequence[RoutableAgent], embedder: Embedder, previous: "table.RoutingTable | None"
+) -> "table.RoutingTable":
     old = previous if previous and previous.embedder == embedder.name else None
     plan = await _planned(agents, old)
+    if old and len(old.arena) > FULL * sum(len(block.texts) for block in plan.blocks) + FEWEST:
+        plan = await _moved(plan, old)
     await _embed(plan.fresh, embedder, plan.arena)
     spelling = await _spelling(plan, old)
-    places = await _places(plan.fresh, plan.arena)
+    places = await _places(plan.blocks if plan.moved else plan.fresh, plan.arena)
     return await asyncio.to_thread(_laid, plan, places, spelling, embedder.name, old)
 
 
@@ -79,7 +97,21 @@ async def _planned(agents: Sequence[RoutableAgent], old: "table.RoutingTable | N
             await breath.taken()
     kept = set(before.tolist())
     gone = [block for i, block in enumerate(old.blocks) if i not in kept] if old else []
-    return _Plan(blocks, before, gone, old.arena if old else Arena(0))
+    return _Plan(blocks, before, gone, old.arena if old else Arena())
+
+
+async def _moved(plan: _Plan, old: "table.RoutingTable") -> _Plan:
+    """The plan with an arena that has of the old one only what is still said."""
+    import numpy as np
+
+    breath, arena = Breath(), Arena()
+    for block in plan.blocks:
+        known = {t: place for t in block.texts if (place := old.arena.place(t)) is not None}
+        places = np.array(list(known.values()), np.int64)
+        arena.add(list(known), old.arena.at(places), len(old.places))
+        if breath.due:
+            await breath.taken()
+    return replace(plan, arena=arena, moved=True)
 
 
 async def _embed(blocks: Sequence[Block], embedder: Embedder, arena: Arena) -> None:
@@ -91,19 +123,21 @@ async def _embed(blocks: Sequence[Block], embedder: Embedder, arena: Arena) -> N
         if breath.due:
             await breath.taken()
     texts = list(new)
-    if texts and embedder.d:
-        await asyncio.to_thread(arena.reserve, len(texts), embedder.d)
-    for part in (texts[i : i + BATCH] for i in range(0, len(texts), BATCH)):
-        arena.add(part, await embedder.embed(part))
+    for start in range(0, len(texts), BATCH):
+        part = texts[start : start + BATCH]
+        vectors = await embedder.embed(part)
+        if arena.d not in (0, vectors.shape[1]):
+            raise _Other
+        arena.add(part, vectors, len(texts) - start)
         await breath.taken()
 
 
 async def _spelling(plan: _Plan, old: "table.RoutingTable | None") -> Spelling:
     breath = Breath()
     changing = (old.spelling if old else Spelling()).changing()
-    for blocks, times in ((plan.fresh, 1), (plan.gone, -1)):
+    for blocks, count in ((plan.fresh, changing.come), (plan.gone, changing.go)):
         for block in blocks:
-            changing.count(block.texts, times)
+            count(block.texts)
             if breath.due:
                 await breath.taken()
     return await asyncio.to_thread(changing.done)
@@ -141,13 +175,15 @@ def _laid(
     capabilities = _lengths(blocks)
     texts = np.array([len(block.texts) for block in blocks], np.int64)
     before = (_rows_before(old), old.places) if old else (none, none)
-    places = _merged(plan.before, texts, fresh, *before)
+    kept = np.full_like(plan.before, -1) if plan.moved else plan.before
+    places = _merged(kept, texts, fresh, *before)
     numbers = np.repeat(np.arange(len(sizes)), sizes)
     made = table.RoutingTable(
         blocks=tuple(blocks),
         rows=Rows(blocks, np.append(firsts(texts), texts.sum())),
         numbers=numbers,
         starts=firsts(sizes),
+        examples=_examples(blocks, sizes),
         firsts=firsts(capabilities),
         owners=np.repeat(np.arange(len(blocks)), capabilities),
         places=places,
@@ -194,15 +230,15 @@ def _centres(
 
     if len(places) <= table.ROWS or len(sizes) <= table.CAPABILITIES:
         return None
-    vectors, before, known = plan.arena.vectors, plan.before, old.centres if old else None
+    at, before, known = plan.arena.at, plan.before, old.centres if old else None
     if old is None or known is None or (before < 0).mean() > 0.5:
-        basis = centres.basis_of(vectors[places[:: max(1, len(places) // centres.SAMPLE)]])
+        basis = centres.basis_of(at(places[:: max(1, len(places) // centres.SAMPLE)]))
         before, begins = np.full_like(before, -1), np.zeros(0, np.int64)
         coarse = np.zeros((0, basis.shape[1]), np.float32)
     else:
         basis, coarse, begins = known.basis, known.coarse, known.owners.searchsorted(old.firsts)
     new = np.repeat(before < 0, [len(block.keys) for block in plan.blocks])
-    fresh = centres.placed(vectors, places[np.repeat(new, sizes)], sizes[new]) @ basis
+    fresh = centres.placed(at, places[np.repeat(new, sizes)], sizes[new], basis)
     counts = centres.counts_of(sizes)
     per_agent = np.add.reduceat(counts, firsts(_lengths(plan.blocks)))
     merged = _merged(before, per_agent, fresh, begins, coarse)
@@ -217,9 +253,20 @@ def _learned(
 
     if old and np.array_equal(plan.before, np.arange(len(old.blocks))):
         return old.learned
+    if not learnable(numbers):
+        return Learned()
     texts = [text for block in plan.blocks for text in block.texts]
     said = np.concatenate([np.zeros(0, bool), *(block.said for block in plan.blocks)])
-    return learn(texts, plan.arena.vectors, places, numbers, said)
+    return learn(texts, plan.arena.at, places, numbers, said)
+
+
+def _examples(blocks: Sequence[Block], sizes: "Numbers") -> "Numbers":
+    """How many examples each capability has."""
+    import numpy as np
+
+    said = np.concatenate([np.zeros(0, np.int64), *(block.said for block in blocks)])
+    found: Numbers = np.diff(np.append(0, said.cumsum())[np.append(0, sizes.cumsum())])
+    return found
 
 
 def _lengths(blocks: Sequence[Block]) -> "Numbers":

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from lmos.model import Embedder, RoutableAgent, errors
 from lmos.model.base import Strict
+from lmos.router.evidence import Reliance
 from lmos.router.scoring.seen import Signs, look
 from lmos.router.specs import OUT_OF_SCOPE, Labelled
 from lmos.router.table import RoutingTable
@@ -56,7 +57,8 @@ class Fit(Strict):
     """`learned` are the weights for tables with a head whose normal is known, `bare` for all
     others. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
     where it has at least `threshold` of what it and nobody have of the probability; which of the
-    best two is meant is asked where the first has less than `sure` of what both have.
+    best two is meant is asked where the first has less than `sure` of what both have. `model` tells
+    when a language model is asked and how much its choice weighs.
     """
 
     format: Literal[1] = 1
@@ -65,6 +67,7 @@ class Fit(Strict):
     sharpness: float = 1.0
     threshold: float = 0.5
     sure: float = 0.52
+    model: Reliance = Reliance()
 
     @property
     def version(self) -> str:
@@ -119,9 +122,18 @@ async def fit_of(
     to it. Messages that are examples of the agents, that follow others in a conversation, or that
     are of agents not there tell nothing and are left out. `InvalidInput` when too few are left.
     """
+    return await fit_to(await RoutingTable.build(agents, embedder), labelled, embedder, start)
+
+
+async def fit_to(
+    table: RoutingTable,
+    labelled: Sequence[Labelled],
+    embedder: Embedder,
+    start: Fit | None = None,
+) -> Fit:
+    """As `fit_of`, over a table that there is already."""
     start = start or Fit()
-    table = await RoutingTable.build(agents, embedder)
-    rows = _telling(labelled, table)
+    rows = telling(labelled, table)
     if len(rows) < ENOUGH:
         raise errors.InvalidInput(
             f"{len(rows)} of {len(labelled)} labelled messages can be fitted to, and it takes "
@@ -137,7 +149,10 @@ async def fit_of(
     return found.but(threshold=_threshold(seen, scope, found), sure=_sure(seen, found))
 
 
-def _telling(labelled: Sequence[Labelled], table: RoutingTable) -> list[Labelled]:
+def telling(labelled: Sequence[Labelled], table: RoutingTable) -> list[Labelled]:
+    """The messages that tell something new of a table: no examples of its agents, nothing that
+    follows in a conversation, for agents that are there or for nobody.
+    """
     known = {row.text.strip().lower() for row in table.rows}
     begun: set[str] = set()
     found = []

@@ -43,6 +43,11 @@ class Router(Protocol):
         """The kind of router: vector, llm, hybrid, cascade."""
         ...
 
+    @property
+    def model(self) -> str:
+        """The name of the language model that it may ask, or empty."""
+        ...
+
     async def decide(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """The decision. `AgentNotFound` when the agent that the caller insists on is not there."""
         ...

@@ -1,6 +1,8 @@
 """Agents and labelled messages from files: our manifests, the original's routing specs, and CSV."""
 
 import csv
+import io
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ OUT_OF_SCOPE = "out_of_scope"
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A message with the agent that should answer it (`out_of_scope` for none). Rows of one
-    `conversation` follow each other in it; `intent` is the capability meant, where it is known.
+    """A message with the agent that should answer it: `out_of_scope` for none, several by name with
+    `;` between where each answers a part. Rows of one `conversation` follow each other in it;
+    `intent` is the capability meant, where it is known.
     """
 
     text: str
@@ -44,25 +47,66 @@ def read_agents(path: Path) -> list[RoutableAgent]:
 
 
 def read_labelled(path: Path) -> list[Labelled]:
-    """The rows of a CSV with the columns `instruction,agent`, and `conversation` or `intent` if
-    there are.
+    """The labelled messages of a file. A CSV has the columns `instruction,agent`, and
+    `conversation` or `intent` if there are. Of JSON lines (`*.jsonl`) each is such an object, with
+    `text` and `label` as well, or a record of the decision log: those with feedback tell a label.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = path.read_text(encoding="utf-8")
+        lines = path.suffix.lower() in (".jsonl", ".ndjson")
+        rows = _json_lines(text) if lines else list(csv.DictReader(io.StringIO(text, newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise errors.InvalidInput(f"{path} cannot be read: {error}") from None
-    if not rows or not {"instruction", "agent"} <= rows[0].keys():
+    found = [_labelled(row) for row in rows]
+    if not rows or (None in found and not any("decision" in row for row in rows)):
         raise errors.InvalidInput(f"{path} must have rows with the columns instruction,agent")
-    return [
-        Labelled(
-            text=row["instruction"],
-            agent=row["agent"],
-            conversation=row.get("conversation") or "",
-            intent=row.get("intent") or "",
-        )
-        for row in rows
-    ]
+    return [row for row in found if row is not None]
+
+
+def _json_lines(text: str) -> list[dict[str, Any]]:
+    """The objects, those of the decision log in the order in which they were made."""
+    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("each line must be a JSON object")
+    return sorted(rows, key=lambda row: str(row.get("at", "")))
+
+
+def _labelled(row: dict[str, Any]) -> Labelled | None:
+    """The row as a labelled message; None where it does not tell whose it is."""
+    if "decision" in row:
+        return _judged(row)
+    text, agent = row.get("instruction", row.get("text")), row.get("agent", row.get("label"))
+    if not isinstance(text, str) or not isinstance(agent, str):
+        return None
+    conversation, intent = row.get("conversation") or "", row.get("intent") or ""
+    return Labelled(text, _label(agent), str(conversation), str(intent))
+
+
+def _judged(row: dict[str, Any]) -> Labelled | None:
+    """What feedback says of a decision of the log: the agent that it names, or, where it praises,
+    the one that was chosen. None without feedback, or where the message was not kept.
+    """
+    messages, feedback = row.get("messages") or [], row.get("feedback") or {}
+    agent = feedback.get("agent") or (
+        _chosen(row["decision"]) if feedback.get("rating") == 1 else ""
+    )
+    text = messages[-1].get("content", "") if messages else ""
+    if not text or not agent:
+        return None
+    return Labelled(text, _label(agent), str(row.get("conversationId", "")))
+
+
+def _chosen(decision: dict[str, Any]) -> str:
+    """The label of a decision of the log, empty where it asked back or parted the message."""
+    if decision.get("outcome") == OUT_OF_SCOPE:
+        return OUT_OF_SCOPE
+    candidates = decision.get("candidates") or [{}]
+    return str(candidates[0].get("agent", "")) if decision.get("outcome") == "route" else ""
+
+
+def _label(agent: str) -> str:
+    """The label, several agents in the order of their names."""
+    return ";".join(sorted(part.strip() for part in agent.split(";")))
 
 
 def with_examples(
@@ -75,7 +119,9 @@ def with_examples(
     for row in examples:
         by_agent[row.agent][row.intent].append(row.text)
     known = {agent.name: agent for agent in agents} or {
-        name: RoutableAgent(name=name) for name in sorted(by_agent) if name != OUT_OF_SCOPE
+        name: RoutableAgent(name=name)
+        for name in sorted(by_agent)
+        if name != OUT_OF_SCOPE and ";" not in name
     }
     return [
         agent.but(capabilities=tuple(_extended(agent, by_agent.get(agent.name, {}))))

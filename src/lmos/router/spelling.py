@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Letters of a word that is corrected, at least and at most; from LONG on it may have two errors.
-SHORTEST, LONG, LONGEST = 4, 7, 30
+SHORTEST, LONG, LONGEST = 4, 8, 30
 #: Words of a message that are looked at. Models read no more of it.
 MAX_WORDS = 256
 
@@ -36,7 +36,7 @@ class Spelling:
         self._letters = np.zeros((0, 32), np.int16)
         if texts:
             changing = self.changing()
-            changing.count(texts)
+            changing.come(texts)
             done = changing.done()
             self._counts, self._targets = done._counts, done._targets
             self._letters = done._letters
@@ -80,27 +80,33 @@ class Changing:
         self._before = counts
         self._targets = targets
         self._letters = letters
-        self._more: Counter[str] = Counter()
+        self._come: Counter[str] = Counter()
+        self._gone: Counter[str] = Counter()
 
-    def count(self, texts: Iterable[str], times: int = 1) -> None:
-        """Adds the texts; with -1 they go."""
+    def come(self, texts: Iterable[str]) -> None:
+        """These texts are new."""
         for text in texts:
-            for word in _WORD.findall(text):
-                self._more[_plain(word)] += times
+            self._come.update(_plain_words(text))
+
+    def go(self, texts: Iterable[str]) -> None:
+        """These texts are no longer there."""
+        for text in texts:
+            self._gone.update(_plain_words(text))
 
     def done(self) -> Spelling:
         """The spelling of the texts that there are now."""
         import numpy as np
 
         counts = self._before.copy()
-        for word, more in self._more.items():
-            counts[word] += more
+        counts.update(self._come)
+        for word, times in self._gone.items():
+            counts[word] -= times
             if not counts[word]:
                 del counts[word]
         left = [i for i, word in enumerate(self._targets) if word in counts]
         new = [
             word
-            for word in self._more
+            for word in self._come
             if SHORTEST <= len(word) <= LONGEST and word in counts and word not in self._before
         ]
         made = Spelling()
@@ -126,6 +132,12 @@ def distance(one: str, other: str) -> int:
             row.append(cost)
         before, above = above, row
     return above[-1]
+
+
+def _plain_words(text: str) -> list[str]:
+    if text.isascii() and "'" not in text:
+        return _WORD.findall(text.lower())
+    return [_plain(word) for word in _WORD.findall(text)]
 
 
 def _plain(word: str) -> str:

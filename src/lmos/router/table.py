@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
 from lmos.router.index.centres import Centres, ranges
+from lmos.router.scoring.described import unevenness
 from lmos.router.scoring.learned import Learned
 from lmos.router.spelling import Spelling
 from lmos.router.texts import Arena, Block, Rows
@@ -52,8 +53,9 @@ class RoutingTable:
     """Agents with their texts as vectors.
 
     Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
-    row, `starts` int[capabilities] the first row of each, `firsts` int[agents] the first capability
-    of each, and `owners` int[capabilities] the agent of each. `places` int[rows] is where the
+    row, `starts` int[capabilities] the first row of each and `examples` how many from there on are
+    examples of what users say, `firsts` int[agents] the first capability of each, and `owners`
+    int[capabilities] the agent of each. `places` int[rows] is where the
     vectors lie in the arena. `spelling` knows the texts' words, `learned` is what scoring fits to
     the texts. `embedder` names the model that the vectors are from, `version` is a hash of it and
     of the agents.
@@ -63,6 +65,7 @@ class RoutingTable:
     rows: Rows
     numbers: "Numbers"
     starts: "Numbers"
+    examples: "Numbers"
     firsts: "Numbers"
     owners: "Numbers"
     places: "Numbers"
@@ -107,7 +110,7 @@ class RoutingTable:
         """float32[rows, d], unit length. Of a large table it is a copy, made when first asked for;
         `near` needs none.
         """
-        return self.arena.vectors[self.places]
+        return self.arena.at(self.places)
 
     @cached_property
     def sizes(self) -> "Numbers":
@@ -116,9 +119,14 @@ class RoutingTable:
 
         return np.diff(self.starts, append=len(self.rows))
 
+    @cached_property
+    def uneven(self) -> float:
+        """How differently many examples the capabilities have (0 to 1)."""
+        return unevenness(self.examples)
+
     def prepare(self) -> None:
         """Works out now what the first decision would, in the calling thread."""
-        _ = self.by_name, self.sizes
+        _ = self.by_name, self.sizes, self.uneven
         if self.centres is None:
             _ = self.vectors, self._all
 
@@ -162,7 +170,7 @@ class RoutingTable:
         agents, firsts = np.unique(self.owners[capabilities], return_index=True)
         return Near(
             rows=rows,
-            similarities=self.arena.vectors[self.places[rows]] @ vector,
+            similarities=self.arena.at(self.places[rows]) @ vector,
             numbers=np.repeat(np.arange(len(capabilities)), sizes),
             capabilities=capabilities,
             starts=sizes.cumsum() - sizes,

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from lmos.model import RoutableAgent
+from lmos.router import wording
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,8 @@ class Row:
 class Block:
     """An agent's texts, by capability: `keys` names these, `sizes` int[capabilities] tells how many
     texts each has. `said` bool[texts] tells which are examples of what users say, rather than
-    names and descriptions. `digest` is a hash of all that the agent says.
+    names and descriptions; they come first in their capability. `digest` is a hash of all that the
+    agent says.
     """
 
     agent: RoutableAgent
@@ -53,14 +55,13 @@ class Block:
         """
         import numpy as np
 
-        found = list(_texts(agent)) or [("", [_alone(agent)])]
-        examples = {text.strip() for offer in agent.capabilities for text in offer.examples}
+        found = list(_texts(agent)) or [("", [], wording.of_agent(agent))]
         return cls(
             agent=agent,
-            texts=tuple(text for _, texts in found for text in texts),
-            keys=tuple(key for key, _ in found),
-            sizes=np.array([len(texts) for _, texts in found], np.int64),
-            said=np.array([text in examples for _, texts in found for text in texts], bool),
+            texts=tuple(text for _, said, words in found for text in (*said, *words)),
+            keys=tuple(key for key, _, _ in found),
+            sizes=np.array([len(said) + len(words) for _, said, words in found], np.int64),
+            said=np.concatenate([np.arange(len(s) + len(w)) < len(s) for _, s, w in found]),
             digest=hashlib.sha256(agent.model_dump_json().encode()).digest(),
         )
 
@@ -100,59 +101,72 @@ class Rows(Sequence[Row]):
 
 
 class Arena:
-    """Vectors of texts, each at a place that never changes; more are added behind them. Several
-    threads may read and add.
+    """Vectors of texts, each at a place that never changes; more are added behind them, in arrays
+    of their own, so that nothing is ever copied. Several threads may read while one adds.
     """
 
-    def __init__(self, d: int) -> None:
-        import numpy as np
-
-        self.vectors: Vectors = np.empty((0, d), np.float32)
+    def __init__(self) -> None:
+        self._parts: list[Vectors] = []
+        self._starts: list[int] = []
+        self._room = 0
         self._places: dict[str, int] = {}
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def d(self) -> int:
+        """Dimensions of the vectors, 0 while there are none."""
+        return self._parts[0].shape[1] if self._parts else 0
+
     def place(self, text: str) -> int | None:
         """Where the text's vector lies, None when it is not there."""
         return self._places.get(text)
 
-    def reserve(self, more: int, d: int) -> None:
-        """Makes room for that many texts of d dimensions. Memory is used as it fills."""
+    def at(self, places: "NDArray[np.int64]") -> "Vectors":
+        """float32[n, d]: a copy of the vectors at these places."""
         import numpy as np
 
+        if len(self._parts) == 1:
+            return self._parts[0][places]
+        found = np.empty((len(places), max(self.d, 1)), np.float32)
+        for start, part in zip(self._starts, self._parts, strict=False):
+            here = np.flatnonzero((places >= start) & (places < start + len(part)))
+            if len(here):
+                found[here] = part[places[here] - start]
+        return found
+
+    def add(self, texts: Sequence[str], vectors: "Vectors", more: int = 0) -> None:
+        """Keeps the vectors of texts; one that is there already keeps its own. Some `more` are
+        about to follow.
+        """
         with self._lock:
-            used = len(self._places)
-            if used + more <= len(self.vectors) and self.vectors.shape[1] == d:
-                return
-            grown = np.empty((max(FEWEST, 2 * (used + more)), d), np.float32)
-            if used:
-                grown[:used] = self.vectors[:used]
-            self.vectors = grown
+            new = [i for i, text in enumerate(texts) if text not in self._places]
+            while new:
+                used, free = len(self._places), self._free(len(new) + more, vectors.shape[1])
+                filling, new = new[: len(free)], new[len(free) :]
+                free[: len(filling)] = vectors[filling]
+                self._places.update((texts[i], used + n) for n, i in enumerate(filling))
 
-    def add(self, texts: Sequence[str], vectors: "Vectors") -> None:
-        """Keeps the vectors of texts; one that is there already keeps its own."""
-        self.reserve(len(texts), vectors.shape[1])
-        with self._lock:
-            for text, vector in zip(texts, vectors, strict=True):
-                if text not in self._places:
-                    place = len(self._places)
-                    self.vectors[place] = vector
-                    self._places[text] = place
+    def _free(self, wanted: int, d: int) -> "Vectors":
+        """What is free of the last part; of a new one, where that is full."""
+        import numpy as np
+
+        used = len(self._places)
+        if used == self._room:
+            size = max(FEWEST, wanted, used)
+            self._starts.append(used)
+            self._parts.append(np.empty((size, d), np.float32))
+            self._room += size
+        return self._parts[-1][used - self._starts[-1] :]
 
 
-def _texts(agent: RoutableAgent) -> Iterator[tuple[str, list[str]]]:
+def _texts(agent: RoutableAgent) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Of each capability that has any the examples, and what is said of it."""
     for capability in agent.capabilities:
-        texts = (*capability.examples, capability.description, _spoken(capability.name))
-        if stripped := list(dict.fromkeys(text.strip() for text in texts if text.strip())):
-            yield capability.key, stripped
-
-
-def _alone(agent: RoutableAgent) -> str:
-    return agent.description.strip() or _spoken(agent.name) or agent.name
-
-
-def _spoken(name: str) -> str:
-    """A name as words."""
-    return name.replace("-", " ").replace("_", " ").strip()
+        examples = (example.strip() for example in capability.examples)
+        said = list(dict.fromkeys(example for example in examples if example))
+        words = [text for text in wording.of_capability(agent, capability) if text not in said]
+        if said or words:
+            yield capability.key, said, words

@@ -9,7 +9,7 @@ the user is asked which.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
 from lmos.router.fit import Fit
@@ -59,24 +59,42 @@ class VectorRouter:
     """Decides by vectors. Holds no state: a decision depends on request and table alone."""
 
     name = "vector"
+    #: It asks no language model.
+    model = ""
 
     def __init__(self, embedder: Embedder, fit: Fit | None = None) -> None:
         self._embedder = embedder
         self._fit = fit or Fit()
+        self._version = self._fit.version
 
     async def decide(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """Which agent the message is for. `AgentNotFound` when an explicit agent is not there."""
+        return (await self._decided(request, table)).but(router=VERSION, fit=self._version)
+
+    async def _decided(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         if request.explicit_agent:
-            return explicit(request.explicit_agent, table).but(router=VERSION)
+            return explicit(request.explicit_agent, table)
         offered = _offered(request, table)
         choice = choice_of(request.text, offered)
         if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
-        chosen = decision_of(choice, offered).but(router=VERSION, table=table.version)
+        chosen = decision_of(choice, offered).but(table=table.version)
         if not choice.named:
             return chosen
         ordinary = await self._ordinary(request, table)
         return ordinary if _elsewhere(ordinary, choice.agent) else chosen
+
+    async def each(self, texts: Sequence[str], table: RoutingTable) -> list[Decision]:
+        """The decision on each text by itself, embedded together."""
+        began = time.perf_counter()
+        corrected = [table.spelling.corrected(text) for text in texts]
+        vectors = await self._embedder.embed(corrected) if table.rows else ()
+        timings = {"embed": round((time.perf_counter() - began) * 1000, 3)}
+        told: dict[str, Any] = {"timings": timings, "router": VERSION, "fit": self._version}
+        views = [
+            self._views([pair], table, None) for pair in zip(corrected, vectors, strict=False)
+        ] or [[] for _ in texts]
+        return [self._choose(None, "whole", table, seen).but(**told) for seen in views]
 
     async def _ordinary(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """The decision on a message that is no reply to an offer."""
@@ -92,7 +110,7 @@ class VectorRouter:
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
-        return decision.but(timings=timings, router=VERSION, table=table.version)
+        return decision.but(timings=timings, table=table.version)
 
     def _views(
         self,

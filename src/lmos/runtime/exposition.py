@@ -71,6 +71,8 @@ def _decisions(metrics: Metrics) -> "Iterator[Metric]":
     labels = (*Arm._fields, "outcome", "stage")
     yield _counter("lmos_decisions", "Decisions by outcome and stage.", labels, counted)
     yield _histogram("lmos_decision_seconds", "Deciding.", (), [((), metrics.deciding)])
+    shadows = metrics.shadows.items()
+    yield _counter("lmos_shadows", "Decisions made beside.", ("shadow", "end"), shadows)
     cost = [((), metrics.cost)]
     yield _counter("lmos_decision_cost_dollars", "What the router's model cost.", (), cost)
 
@@ -93,7 +95,7 @@ def _agents(metrics: Metrics) -> "Iterator[Metric]":
     yield _counter("lmos_agent_turns", "Agents' parts by how they ended.", ends, _ends(agents))
     yield _counter("lmos_agent_spared", "Turns not asked for.", labels, metrics.spared.items())
     unshared = (((agent,), n) for agent, n in metrics.unshared.items())
-    yield _counter("lmos_unshared", "Values not shared.", ("agent",), unshared)
+    yield _counter("lmos_unshared", "Values that were not shared.", ("agent",), unshared)
 
 
 def _ends(of: Mapping[Arm, Figures] | Mapping[Part, Figures]) -> Iterator[tuple[Labels, int]]:

@@ -139,8 +139,9 @@ class Timing:
 class Metrics:
     """Turns by arm, agents by part. `outcomes` are decisions by arm, outcome and stage, `deciding`
     how long they took, `cost` what the router's model took of them, in US dollars; `spared` are
-    turns that an agent was not asked to answer because it fails or has too many, `unshared` what an
-    agent wanted to share and was not kept.
+    turns that an agent was not asked to answer because it fails or has too many. `unshared` are
+    values that an agent wanted to share and that were not kept, `shadows` decisions made beside
+    turns, by the shadow's name and how they came out.
     """
 
     turns: defaultdict[Arm, Figures] = field(default_factory=lambda: defaultdict(Figures))
@@ -150,6 +151,7 @@ class Metrics:
     cost: float = 0.0
     spared: Counter[Part] = field(default_factory=Counter)
     unshared: Counter[str] = field(default_factory=Counter)
+    shadows: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def turn(self, turn: Turn) -> Figures:
         """The figures of the turn's arm."""

@@ -31,15 +31,17 @@ from lmos.model import (
 KEPT, SIZE = 4, 64 * 1024
 #: Under which they are noted.
 NOTE = "turns"
+#: What of a turn is kept to be told again.
+TOLD = (Started, Decided, Answer, InputRequired, Done)
 
 
 def noted(
     notes: Mapping[str, Any], turn: Turn, events: Sequence[TurnEvent]
 ) -> dict[str, list[dict[str, str]]]:
-    """What to note beside the conversation so that the turn can be repeated. `events` are all that
-    it gave; of them its text counts, not in which pieces it came, nor what was told on the way.
+    """What to note beside the conversation so that the turn can be repeated: its events that are
+    `TOLD`. An answer has its text, in whatever pieces it came.
     """
-    data = b"[" + b",".join(e.json_bytes() for e in events if isinstance(e, _TOLD)) + b"]"
+    data = b"[" + b",".join(e.json_bytes() for e in events) + b"]"
     result = {"id": turn.turn_id, "said": _said(turn)}
     if len(data) <= SIZE:
         result["events"] = data.decode()  # as text, so that turns need not take it apart
@@ -66,9 +68,6 @@ def repeated(notes: Mapping[str, Any], turn: Turn) -> list[TurnEvent] | None:
             "kept to be repeated; read the answer in the conversation"
         )
     return list(_told(orjson.loads(found["events"])))
-
-
-_TOLD = (Started, Decided, Answer, InputRequired, Done)
 
 
 def _told(kept: Sequence[Any]) -> Iterator[TurnEvent]:

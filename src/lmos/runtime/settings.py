@@ -3,7 +3,8 @@
 Each setting is an environment variable: the field's name in capitals behind `LMOS_CAPACITY_` or
 `LMOS_BREAKER_`, such as `LMOS_CAPACITY_TURNS=200` or `LMOS_BREAKER_COOL_DOWN=10`, and
 `LMOS_TURN_TIMEOUT`. `LMOS_DECISIONS` (hashed, kept, off) says what the decision log keeps of users'
-words, `LMOS_DECISIONS_DAYS` for how long. What is not set keeps its default.
+words, `LMOS_DECISIONS_DAYS` for how long, and `LMOS_SHADOW` which router decides beside which share
+of the turns (`llm 0.1`). What is not set keeps its default.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 from lmos.model import errors
 from lmos.runtime.admission import Capacity
 from lmos.runtime.breakers import Limits
-from lmos.runtime.decisions.settings import LogSettings, inputs_named
+from lmos.runtime.decisions import LogSettings, ShadowSettings
+from lmos.runtime.decisions.settings import inputs_named
 
 T = TypeVar("T", Capacity, Limits)
 
@@ -31,6 +33,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     timeout: float = TIMEOUT
     log: LogSettings = field(default_factory=LogSettings)
+    shadow: ShadowSettings | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
@@ -43,6 +46,7 @@ class Settings:
                 inputs=inputs_named(environment.get("LMOS_DECISIONS", "").strip() or "hashed"),
                 days=_number(environment, "LMOS_DECISIONS_DAYS", LogSettings().days),
             ),
+            shadow=ShadowSettings.read(environment.get("LMOS_SHADOW", "")),
         )
 
 

@@ -8,9 +8,8 @@ decisions `lmos.runtime.decisions`. The turns of one conversation are answered o
 in the order in which they came.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -21,31 +20,31 @@ from lmos.model import (
     InputRequired,
     State,
     StatusUpdate,
-    TextDelta,
     Turn,
     TurnEvent,
     errors,
 )
 from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
-from lmos.router import Router, RoutingRequest
+from lmos.router import Router, RoutingRequest, RoutingTable
 from lmos.runtime import tracing
 from lmos.runtime.admission import Admission, admitted
-from lmos.runtime.affinity import Active, offer_notes, offered_before, replied
+from lmos.runtime.affinity import Active, offer_notes, offered_before
 from lmos.runtime.asking import Asking, Connect, Sign
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
 from lmos.runtime.companion import Companion
-from lmos.runtime.decisions import Log, Recorder, Trail
+from lmos.runtime.decisions import Log, Recorder, Shadows, Trail
+from lmos.runtime.decisions.replay import decided
 from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.pinning import pinned
-from lmos.runtime.repeats import noted, repeated
+from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
-from lmos.state import History, MemoryState, Past
+from lmos.state import History, MemoryState, Past, at_once
 from lmos.state.leases import leases_of
 
 #: Seconds that the decision log gets to write what waits when the supervisor is closed.
@@ -70,6 +69,7 @@ class Supervisor:
         breakers: Breakers | None = None,
         sign: Sign | None = None,
         shared: bool | None = None,
+        open_router: Callable[[str], Router] | None = None,
     ) -> None:
         self.routings = routings
         self.state = state
@@ -80,6 +80,7 @@ class Supervisor:
         self.closing = AsyncExitStack()
         self.admission = Admission(settings.capacity)
         self.metrics = Metrics()
+        self._shadows = Shadows(self.metrics.shadows, self._table_of, open_router, settings.shadow)
         self._router = router
         if breakers is None:
             breakers = Breakers(settings.limits)
@@ -148,7 +149,7 @@ class Supervisor:
 
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
-        past, shared = await asyncio.gather(self._history.past(turn), self.memory.read(turn))
+        past, shared = await at_once(self.state, self._history.past(turn), self.memory.read(turn))
         _check_owner(turn, past)
         return past, shared
 
@@ -161,15 +162,16 @@ class Supervisor:
         channel, moved = own.table, own.told
         turn = past.before(turn.but(subset=channel.subset))
         trail = await self._trail(channel, turn, past)
+        settings = channel.routing.metadata.settings
         notes = offer_notes(trail.decision) | {"record": trail.stamp} | own.notes()
         sharing = Sharing(self.memory, turn, shared, self.metrics)
         companion = Companion(trail, sharing, past.notes)
         work = Work(channel, turn, trail.decision, self._asking, companion, notes=notes)
         told: list[TurnEvent] = []
-        with self._recording(trail):
+        with self._recording(trail, settings):
             async with aclosing(answer(work)) as events:
                 async for event in events:
-                    if not isinstance(event, TextDelta):  # an answer has them all
+                    if isinstance(event, TOLD):
                         told.append(event)
                     if isinstance(event, Done | InputRequired):
                         await self._remember(work, told, past)
@@ -180,8 +182,8 @@ class Supervisor:
                         moved = ""
 
     @contextmanager
-    def _recording(self, trail: Trail) -> Iterator[None]:
-        """Logs the turn, however it ends."""
+    def _recording(self, trail: Trail, settings: Mapping[str, str]) -> Iterator[None]:
+        """Logs the turn, however it ends, with what its shadow makes of it."""
         try:
             yield
         except Exception as error:
@@ -189,6 +191,7 @@ class Supervisor:
             raise
         finally:
             trail.end()
+            self._shadows.begin(trail, settings)
             self.recorder.add(trail)
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
@@ -210,6 +213,9 @@ class Supervisor:
         """Whether the conversation is the user's."""
         return user in (await self._history.past(conversation)).users
 
+    def _table_of(self, trail: Trail, subset: str) -> RoutingTable:
+        return self.routings.find(trail.turn.tenant, trail.turn.channel, subset).table
+
     # --- deciding ---------------------------------------------------------------------------------
 
     async def _trail(self, channel: ChannelTable, turn: Turn, past: Past) -> Trail:
@@ -225,15 +231,13 @@ class Supervisor:
             explicit_agent=turn.agent,
             deadline=turn.deadline,
         )
+        waiting = active is not None and active.waiting
         with tracing.deciding(turn) as around:
             with around.current():
-                decision = await self._router.decide(request, channel.table)
-            waiting = active is not None and active.waiting
-            if active and waiting and not turn.agent:
-                decision = replied(decision, active.agent)
+                decision = await decided(request, waiting, self._router, channel.table)
             tracing.decided(around, decision)
         self.metrics.decided(turn, decision, time.perf_counter() - began)
-        inputs = self.log.settings.inputs_of(channel.routing.metadata.annotations)
+        inputs = self.log.settings.inputs_of(channel.routing.metadata.settings)
         return Trail(turn, request, decision, inputs, waiting, began, at)
 
 

@@ -14,6 +14,7 @@ from lmos.state.keys import key_of
 from lmos.state.memory import MemoryState
 from lmos.state.postgres import PostgresState
 from lmos.state.reaching import shown
+from lmos.state.reading import at_once, get_all
 from lmos.state.redis import RedisState
 from lmos.state.sqlite import SqliteState
 from lmos.state.updating import update
@@ -29,7 +30,9 @@ __all__ = [
     "SqliteState",
     "Summarise",
     "Window",
+    "at_once",
     "forget_user",
+    "get_all",
     "key_of",
     "note_part",
     "open_state",

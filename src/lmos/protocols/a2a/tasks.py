@@ -24,6 +24,8 @@ from lmos.protocols.answering import Stop
 
 #: Tasks kept; the oldest are forgotten first.
 KEPT = 1000
+#: Events kept of a task from which on no more of what is going on is kept.
+EVENTS = 100
 
 
 class Task:
@@ -42,7 +44,7 @@ class Task:
         self.stop = Stop()
         self._message: dict[str, Any] | None = None
         self._artifacts: list[dict[str, Any]] = []
-        self._deltas: list[str] = []
+        self._in_deltas = False
         self._events: list[dict[str, Any]] = []
         self._messages = 0
 
@@ -76,7 +78,7 @@ class Task:
     def take(self, event: TurnEvent) -> dict[str, Any]:
         """The event as a StreamResponse."""
         wire = event.wire() if self.extended else {}
-        if self.extended and not isinstance(event, TextDelta):
+        if self.extended and not self._passing(event):
             self._events.append(wire)
         match event:
             case Started():
@@ -88,6 +90,11 @@ class Task:
             case _:
                 self._enter(event)
                 return {"statusUpdate": self._extend({"status": self._status()}, wire)}
+
+    def _passing(self, event: TurnEvent) -> bool:
+        """Whether the event is told and not kept."""
+        many = len(self._events) >= EVENTS and isinstance(event, StatusUpdate)
+        return many or isinstance(event, TextDelta)
 
     def _extend(self, update: dict[str, Any], wire: dict[str, Any]) -> dict[str, Any]:
         update["taskId"], update["contextId"] = self.id, self.context_id
@@ -134,18 +141,16 @@ class Task:
     # --- artifacts -----------------------------------------------------------------------------
 
     def _delta(self, text: str) -> dict[str, Any]:
-        more = bool(self._deltas)
-        self._deltas.append(text)
+        more, self._in_deltas = self._in_deltas, True
         artifact = {"artifactId": self._artifact_id(), "parts": [{"text": text}]}
         return {"artifact": artifact, "append": more, "lastChunk": False}
 
     def _whole(self, message: Message) -> dict[str, Any]:
         """The rest of a message: all of it, or what is not text when its text came in deltas."""
         name, parts = self._artifact_id(), codec.parts_of(message)
-        more = bool(self._deltas)
+        more, self._in_deltas = self._in_deltas, False
         rest = (parts[1:] or [{"text": ""}]) if more else parts
         self._artifacts.append({"artifactId": name, "parts": parts})
-        self._deltas = []
         return {
             "artifact": {"artifactId": name, "parts": rest},
             "append": more,

@@ -6,6 +6,7 @@ capabilities worth a look; of those every text is looked at. Nothing of it is ev
 centres of another table are copied from this one, but for the capabilities that are new.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,21 +64,24 @@ def basis_of(vectors: "Vectors") -> "Vectors":
     return np.ascontiguousarray(directions[:, -DIMENSIONS:], np.float32)
 
 
-def placed(vectors: "Vectors", places: "Numbers", sizes: "Numbers") -> "Vectors":
-    """float32[n, d]: the centres of capabilities that have the vectors at these places, `sizes` of
-    them each.
+def placed(
+    at: "Callable[[Numbers], Vectors]", places: "Numbers", sizes: "Numbers", basis: "Vectors"
+) -> "Vectors":
+    """float32[n, k]: the centres, in the dimensions of the basis, of capabilities that have the
+    vectors at these places, `sizes` of them each.
     """
     import numpy as np
 
     counts = counts_of(sizes)
     starts, begins = firsts(sizes), firsts(counts)
-    found = np.empty((int(counts.sum()), vectors.shape[1]), np.float32)
+    found = np.empty((int(counts.sum()), basis.shape[1]), np.float32)
     for size in np.unique(sizes):
         alike = np.flatnonzero(sizes == size)
         for part in (alike[i : i + _STEP] for i in range(0, len(alike), _STEP)):
-            of = vectors[places[starts[part, None] + np.arange(size)]]
+            of = at(places[starts[part, None] + np.arange(size)].ravel())
             count = int(counts[part[0]])
-            found[begins[part, None] + np.arange(count)] = _clusters(of, count)
+            clusters = _clusters(of.reshape(len(part), size, -1), count)
+            found[begins[part, None] + np.arange(count)] = clusters @ basis
     return found
 
 

@@ -6,7 +6,7 @@ normal). The head is then fitted to all texts, from there on. Of tables too larg
 with a single capability, nothing is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,23 +59,28 @@ class Learned:
         return np.concatenate([vector, LEXICAL * self.lexicon.vector(text)])
 
 
+def learnable(numbers: "NDArray[np.int64]") -> bool:
+    """Whether there are enough capabilities, and few enough texts, for a head."""
+    classes = int(numbers[-1]) + 1 if len(numbers) else 0
+    return classes >= 2 and classes * len(numbers) <= LARGEST
+
+
 def learn(
     texts: Sequence[str],
-    arena: "NDArray[np.float32]",
+    at: "Callable[[NDArray[np.int64]], NDArray[np.float32]]",
     places: "NDArray[np.int64]",
     numbers: "NDArray[np.int64]",
     said: "NDArray[np.bool_]",
 ) -> Learned:
-    """What is to be learned of texts, whose vectors lie at these places of the arena (float32[.,
-    d]), with the numbers of their capabilities (int[n]). `said` tells which are examples of what
-    users say.
+    """What is to be learned of texts, whose vectors (float32[n, d]) are `at` these places, with the
+    numbers of their capabilities (int[n]). `said` tells which are examples of what users say.
     """
     import numpy as np
 
-    classes = int(numbers[-1]) + 1 if len(numbers) else 0
-    if classes < 2 or classes * len(texts) > LARGEST:
+    if not learnable(numbers):
         return Learned()
-    lexicon, vectors = Lexicon(texts), arena[places]
+    classes = int(numbers[-1]) + 1
+    lexicon, vectors = Lexicon(texts), at(places)
     features = np.concatenate([vectors, LEXICAL * lexicon.vectors(texts)], 1)
     start, scores, meant = _left_out(vectors, features, numbers, said)
     steps = head.STEPS if start is None else FURTHER

@@ -1,14 +1,16 @@
 """A text seen against a table: how much it is each agent's, and signs of whether it is anybody's.
 
 Where a head was fitted, a capability's score is its logit and, times a small weight, how near its
-nearest texts are; else it is the latter alone. The agents' shares are the softmax of the scores,
-summed over their capabilities.
+nearest texts are; else it is the latter alone. Where capabilities have very differently many
+examples, or none, their log odds by what they say of themselves (`described`) come to it. The
+agents' shares are the softmax of the scores, summed over their capabilities.
 """
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from lmos.router.scoring.described import HEAD, Odds, log_odds
 from lmos.router.scoring.learned import NEIGHBOURS, Normal
 from lmos.router.scoring.neighbours import nearness
 from lmos.router.table import Near, RoutingTable
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Temperature of the shares where no head was fitted, and of a head that nothing is known of.
 BARE, UNKNOWN = 0.04, 0.5
+ODDS = Odds()
 #: The lead of an only agent.
 ALONE = 0.15
 #: Texts of a table from which on only the head's first capabilities are looked at, and how many.
@@ -47,12 +50,12 @@ class Signs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """`near` is the part of the table that was looked at; `capabilities` float32[c] are the scores
-    of its capabilities and `agents` float64[a] the logarithms of its agents' shares.
+    """`near` is the part of the table that was looked at; `capabilities` float64[c] are the scores
+    of its capabilities (log odds) and `agents` float64[a] the logarithms of its agents' shares.
     """
 
     near: Near
-    capabilities: "NDArray[np.float32]"
+    capabilities: "NDArray[np.float64]"
     agents: "NDArray[np.float64]"
     signs: Signs
 
@@ -82,9 +85,12 @@ def look(
     if logits is not None:
         scores = logits[near.capabilities] + np.float32(NEIGHBOURS) * nearest
         temperature = learned.temperature or UNKNOWN
-    agents = _log_shares(scores, near, temperature)
     signs = _signs(near, nearest, scores, learned.normal)
-    return Seen(near, scores, agents, signs)
+    z = scores.astype(float) / temperature
+    if table.uneven:
+        odds = log_odds(table, near, ODDS) + (0 if logits is None else HEAD * scores)
+        z = (1 - table.uneven) * z + table.uneven * odds
+    return Seen(near, z, _log_shares(z, near), signs)
 
 
 def _near(
@@ -101,12 +107,10 @@ def _near(
     return table.part(np.sort(np.argpartition(logits, -FIRST)[-FIRST:]), vector, keep)
 
 
-def _log_shares(
-    scores: "NDArray[np.float32]", near: Near, temperature: float
-) -> "NDArray[np.float64]":
+def _log_shares(scores: "NDArray[np.float64]", near: Near) -> "NDArray[np.float64]":
     import numpy as np
 
-    weights = np.exp((scores.astype(float) - scores.max()) / temperature)
+    weights = np.exp(scores - scores.max())
     sums = np.add.reduceat(weights, near.firsts)
     shares: NDArray[np.float64] = np.log(np.maximum(sums / sums.sum(), 1e-12))
     return shares

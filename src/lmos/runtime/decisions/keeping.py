@@ -15,7 +15,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from lmos.model import DecisionRecord, Feedback, State, errors
@@ -81,17 +80,25 @@ class Log:
         )
 
     async def append(self, trail: Trail) -> None:
-        """Writes the turn's record, unless its conversation was deleted meanwhile."""
+        """Writes the turn's record."""
         if trail.inputs == "off":
             return
-        shadow = trail.shadow.result() if trail.shadow else None
         turn = trail.turn
-        record = trail.record(await self.hash_of(turn.tenant, turn.text), shadow)
-        where = (turn.tenant, turn.channel, turn.conversation_id)
-        full = record_key(*where, trail.stamp)
+        record = trail.record(await self.hash_of(turn.tenant, turn.text))
+        full = record_key(turn.tenant, turn.channel, turn.conversation_id, trail.stamp)
         await self._state.put(full, record.wire(), ttl=self.settings.ttl)
-        if await self._deleted_since(where, trail.at):
-            await self._state.delete(full)
+
+    async def withdraw(self, trails: Sequence[Trail]) -> None:
+        """Deletes those records of the turns, all of one tenant, whose conversations were deleted
+        while they were on their way.
+        """
+        prefix = key("deleted", trails[0].turn.tenant, "")
+        deleted = {full: at async for full, at in self._state.scan(prefix)}
+        for trail in trails if deleted else ():
+            turn = trail.turn
+            where = (turn.tenant, turn.channel, turn.conversation_id)
+            if trail.at.timestamp() <= deleted.get(key("deleted", *where), 0.0):
+                await self._state.delete(record_key(*where, trail.stamp))
 
     async def hash_of(self, tenant: str, text: str) -> str:
         """By what the same words of the tenant's users are known again, and nobody else's."""
@@ -178,10 +185,6 @@ class Log:
         if (tenant, channel) not in self._channels:
             await self._state.put(key("channels", tenant, channel), channel)
             self._channels.add((tenant, channel))
-
-    async def _deleted_since(self, where: tuple[str, str, str], at: datetime) -> bool:
-        found = await self._state.get(key("deleted", *where))
-        return found is not None and at.timestamp() <= found[0]
 
     async def _shared_salt(self) -> bytes:
         """The platform's key for hashes, made by whoever is first."""

@@ -69,6 +69,9 @@ class Recorder:
                     await asyncio.gather(*shadows, return_exceptions=True)
                     await self.written()
         except TimeoutError:
+            for trail in self._shadowed:
+                if trail.shadow:
+                    trail.shadow.cancel()
             self.lost += self.waiting
             log.warning("%d turns were not logged: the state did not take them", self.waiting)
         if self._task:
@@ -100,6 +103,7 @@ class Recorder:
         await self._until_done(partial(self._log.index, name, trails), len(trails))
         for trail in trails:
             await self._until_done(partial(self._log.append, trail), 1)
+        await self._until_done(partial(self._log.withdraw, trails), 0)
 
     async def _until_done(self, write: Write, turns: int) -> None:
         """Writes when the state can be used; what it refuses is lost."""
@@ -111,7 +115,7 @@ class Recorder:
                 await asyncio.sleep(RETRY)
             except Exception:
                 self.lost += turns
-                log.exception("%d turns could not be logged", turns)
+                log.exception("the decision log could not be written; %d turns are lost", turns)
                 return None
 
 

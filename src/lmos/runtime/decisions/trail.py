@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Messages kept of a conversation as the router was asked, and characters of each.
 MESSAGES, LENGTH = 8, 4_000
+#: The most probable agents that are kept of a decision.
+CANDIDATES = 5
 #: Agents noted of one turn.
 MAX_ASKED = 50
 
@@ -88,6 +90,12 @@ class Trail:
         """When the turn began, in microseconds: stamps of one conversation are in order."""
         return f"{int(self.at.timestamp() * 1e6):017d}"
 
+    @property
+    def shadowed(self) -> Shadowed | None:
+        """What its shadow made of it, once that has decided."""
+        task = self.shadow
+        return task.result() if task and task.done() and not task.cancelled() else None
+
     async def following(
         self, agent: RoutableAgent, events: AsyncGenerator[TurnEvent, None]
     ) -> AsyncGenerator[TurnEvent, None]:
@@ -125,11 +133,11 @@ class Trail:
         self.total = time.perf_counter() - self.began
         self.ended = self.ended or "cancelled"
 
-    def record(self, text_hash: str, shadow: Shadowed | None = None) -> DecisionRecord:
+    def record(self, text_hash: str) -> DecisionRecord:
         """All of it as the log keeps it; with words of the user's only where they are kept."""
         kept = self.inputs == "kept"
         turn, request = self.turn, self.request
-        error = self.error
+        error, shadow = self.error, self.shadowed
         return DecisionRecord(
             at=self.at,
             tenant=turn.tenant,
@@ -137,7 +145,7 @@ class Trail:
             subset=turn.subset,
             conversation_id=turn.conversation_id,
             turn_id=turn.turn_id,
-            decision=self.decision if kept else wordless(self.decision),
+            decision=_logged(self.decision, kept),
             text_hash=text_hash,
             messages=_shortened(request.messages) if kept else (),
             active_agent=request.active_agent or "",
@@ -166,8 +174,14 @@ def wordless(decision: Decision) -> Decision:
 
 
 def _wordless_shadow(shadow: Shadowed) -> Shadowed:
-    decision = wordless(shadow.decision) if shadow.decision else None
+    decision = _logged(shadow.decision, kept=False) if shadow.decision else None
     return shadow.but(decision=decision, error=shadow.error.partition(":")[0])
+
+
+def _logged(decision: Decision, kept: bool) -> Decision:
+    """The decision as the log keeps it."""
+    decision = decision.but(candidates=decision.candidates[:CANDIDATES])
+    return decision if kept else wordless(decision)
 
 
 def _asked(step: Step, kept: bool) -> Asked:

@@ -5,7 +5,6 @@ user/TENANT/USER/shared
 tenant/TENANT/shared
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ import orjson
 
 from lmos.model import SharedScope, SharedValue, State, Turn, errors
 from lmos.model.shared import shared_with
-from lmos.state import note_part, update
+from lmos.state import get_all, note_part, update
 from lmos.state.keys import conversation_of, key, user_of
 
 #: Values of one scope, and bytes of them all together.
@@ -94,8 +93,8 @@ class SharedMemory:
 
     async def read(self, turn: Turn) -> Values:
         """All that is shared in the turn, whoever may read it."""
-        found = await asyncio.gather(*(self.at(place) for place in places_of(turn)))
-        return tuple(value for values in found for value in values)
+        found = await get_all(self._state, [place.key for place in places_of(turn)])
+        return tuple(value for kept in found if kept for value in _values(kept[0]))
 
     async def at(self, place: Place) -> Values:
         """The values that are there."""

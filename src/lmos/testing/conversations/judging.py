@@ -50,10 +50,9 @@ class Judge:
         `ModelFailed` when it gives no usable opinion.
         """
         told = _case(criterion, said)
-        found, _ = await understood(
+        return await understood(
             self._model, _TASK, told, _read, who=f"the judge {self.name}", wanted="opinion"
         )
-        return found
 
 
 def _case(criterion: str, said: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,37 @@
+"""Which router the platform uses, and what it tells of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmos.model import Embedder
+from lmos.router import DEFAULT, Fit, Router, open_router
+
+#: The router's fitted numbers in a project.
+FIT = "router.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """A router by its name, the spec of the language model that it may ask, and the file of its
+    fitted numbers if not the project's.
+    """
+
+    router: str = DEFAULT
+    model: str = "auto"
+    fit: Path | None = None
+
+    def open(self, embedder: Embedder, project: Path) -> Router:
+        """The router for a project's directory. `InvalidInput` when there is none of that name, it
+        needs a model, or the fitted numbers cannot be read.
+        """
+        path = self.fit or project / FIT
+        fit = Fit.read(path) if self.fit or path.is_file() else None
+        return open_router(self.router, embedder, self.model, fit=fit)
+
+
+def words_of(router: Router) -> str:
+    """The router, and which language model it asks and when."""
+    if router.name == "cascade":
+        asked = f"asks {router.model} when it is not sure" if router.model else "by vectors alone"
+        return f"cascade ({asked})"
+    return f"{router.name} (asks {router.model})" if router.model else router.name
