@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from lmos.model import Embedder, RoutableAgent, errors
 from lmos.model.base import Strict
+from lmos.router.conversation import Prior
 from lmos.router.evidence import Reliance
 from lmos.router.scoring.seen import Signs, look
 from lmos.router.specs import OUT_OF_SCOPE, Labelled
@@ -60,7 +61,8 @@ class Fit(Strict):
     others. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
     where it has at least `threshold` of what it and nobody have of the probability; which of the
     best two is meant is asked where the first has less than `sure` of what both have. `model` tells
-    when a language model is asked and how much its choice weighs.
+    when a language model is asked and how much its choice weighs, `conversation` how a message is
+    weighed in one.
     """
 
     format: Literal[1] = 1
@@ -69,6 +71,7 @@ class Fit(Strict):
     sharpness: float = 1.0
     threshold: float = 0.5
     sure: float = 0.55
+    conversation: Prior = Prior()
     model: Reliance = Reliance()
 
     @property
