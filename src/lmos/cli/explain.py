@@ -99,7 +99,8 @@ def record_lines(record: dict[str, Any]) -> list[str]:
         f"message     {words[0]}" if words else f"message     not kept (hash {record['textHash']})",
         *_before(record),
         *lines(decision),
-        f"decided by  {decision.get('router', '')}, table {decision.get('table', '')}"
+        f"decided by  {decision.get('router', '')}, fit {decision.get('fit', '')}, "
+        f"table {decision.get('table', '')}"
         + (f", model {decision['model']}" if decision.get("model") else ""),
         *(f"asked       {_asked(asked)}" for asked in record.get("asked", [])),
         f"ended       {_ended(record)}",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Probabilities below this are not told apart.
 LEAST = 1e-4
+#: Agents of the conversations that the weights were fitted to. Of a message that tells nothing, each
+#: of more agents has less: that says nothing against the one that answered last.
+AGENTS = 6
 #: Characters of what was said before that go along.
 BEFORE = 400
 
@@ -72,7 +75,8 @@ def weighed(
     import numpy as np
 
     z = stay.alone * _logarithms(alone) + stay.joined * _logarithms(joined)
-    z[active] += stay.active
+    among = np.log(max(len(alone), AGENTS) / AGENTS)
+    z[active] += stay.active + (stay.alone + stay.joined) * among
     z[-1] += stay.nobody
     weights = np.exp(z - z.max())
     found: NDArray[np.float64] = weights[:-1] / weights.sum()

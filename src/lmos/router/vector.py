@@ -116,6 +116,7 @@ class VectorRouter:
         texts = [table.spelling.corrected(text) for text in texts_of(request, form)]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
+        table = await table.asked([*vectors])
         active = table.by_name.get(request.active_agent or "")
         views = self._views(list(zip(texts, vectors, strict=False)), table, active)
         decision = self._choose(active, form, table, views)
