@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Probabilities below this are not told apart.
 LEAST = 1e-4
-#: Agents of the conversations that the weights were fitted to. Of a message that tells nothing, each
-#: of more agents has less: that says nothing against the one that answered last.
+#: Agents of the conversations that the weights were fitted to. Of a message that tells nothing,
+#: each of more agents has less: that says nothing against the one that answered last.
 AGENTS = 6
 #: Characters of what was said before that go along.
 BEFORE = 400
