@@ -31,7 +31,7 @@ async def decide(agents: list[RoutableAgent], text: str) -> Decision:
 @pytest.mark.parametrize(
     ("description", "found"),
     [
-        ("This agent is responsible for bills, credit and refunds.", ["bills", "credit", "refunds"]),
+        ("This agent is responsible for bills, credit and fees.", ["bills", "credit", "fees"]),
         ("Helps customers with mail such as letters (tracking)", ["mail", "letters", "tracking"]),
         ("Bills", ["Bills"]),
         ("- ", []),

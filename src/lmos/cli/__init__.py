@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("lmos.cli.eval", "Measure a router on labelled messages."),
     "adl": ("lmos.cli.adl", "Check, format, compile and test use cases."),
     "serve": ("lmos.cli.serve", "Serve agents over A2A, OpenAI and more."),
+    "runtime": ("lmos.cli.runtime", "Serve turns of tenants' channels, without agents."),
+    "key": ("lmos.cli.key", "Make an API key for a tenant."),
     "new": ("lmos.cli.new", "Start a new agent."),
     "version": ("lmos.cli.version", "Print the version."),
 }

@@ -2,8 +2,8 @@
 
 An application's message becomes a `Turn`; a `Responder` answers it with `TurnEvent`s; the router's
 part in that is a `Decision`. What the platform consists of is described by resources (`Agent`,
-`Channel`, `ChannelRouting`, `ChannelRollout`) in a `Store`. Everything that fails, fails with an
-`LmosError`.
+`Channel`, `ChannelRouting`, `ChannelRollout`, `Tenant`) in a `Store`. Everything that fails, fails
+with an `LmosError`.
 """
 
 from lmos.model.base import Model, Strict
@@ -38,6 +38,7 @@ from lmos.model.resources import (
     AgentAddress,
     AgentSpec,
     AgentStatus,
+    ApiKey,
     Capability,
     CapabilityGroup,
     Channel,
@@ -55,6 +56,10 @@ from lmos.model.resources import (
     Resource,
     RoutedCapability,
     Status,
+    Tenant,
+    TenantSpec,
+    TokenIssuer,
+    TurnLimits,
     UnresolvedCapability,
     kind_of,
 )
@@ -105,6 +110,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "ApiKey",
     "Asked",
     "BinaryData",
     "Candidate",
@@ -162,12 +168,16 @@ __all__ = [
     "Strict",
     "SubTask",
     "SystemContext",
+    "Tenant",
+    "TenantSpec",
     "Terminal",
     "TextDelta",
+    "TokenIssuer",
     "ToolCall",
     "ToolResult",
     "Turn",
     "TurnEvent",
+    "TurnLimits",
     "UnresolvedCapability",
     "Usage",
     "User",

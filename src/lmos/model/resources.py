@@ -1,15 +1,16 @@
-"""What the platform is described with: Agents, Channels, ChannelRoutings and ChannelRollouts.
+"""What the platform is described with: Agents, Channels, ChannelRoutings, ChannelRollouts, Tenants.
 
 Group, kinds, field names, labels and defaults are those of the original's custom resources, so its
 manifests are read unchanged. Fields it does not have are optional additions. Tenant, channel and
-subset of a Channel are labels there; here they may stand in the spec too, which then wins.
+subset of a Channel are labels there; here they may stand in the spec too, which then wins. The kind
+Tenant is an addition.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from lmos.model.base import Model, Strict, Tuple, unique
 
@@ -394,11 +395,69 @@ class ChannelRollout(Resource):
     status: Status = Status()
 
 
+# --- Tenant --------------------------------------------------------------------------------------
+
+
+class ApiKey(Strict):
+    """A key that opens a tenant, known by its SHA-256 in hexadecimal alone. Keys are made by
+    `lmos key`, so that there is nothing to guess; `expires` ends one, `name` tells it from others.
+    """
+
+    name: str = ""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    expires: AwareDatetime | None = None
+
+
+class TokenIssuer(Strict):
+    """Who issues tokens (JWT) that open a tenant. Its keys are at `jwks_url`, or where its OpenID
+    configuration says. Where several tenants have one issuer and audience, `tenant_claim` names the
+    claim that tells them apart.
+    """
+
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    jwks_url: str = ""
+    user_claim: str = "sub"
+    tenant_claim: str = ""
+    scopes: Tuple[str] = ()
+
+
+class TurnLimits(Strict):
+    """How many turns a second a tenant may ask for, and each of its users; `burst` so many at once.
+    None: as many as there are.
+    """
+
+    turns_per_second: float | None = Field(default=None, gt=0)
+    burst: int = Field(default=20, ge=1)
+    user_turns_per_second: float | None = Field(default=None, gt=0)
+    user_burst: int = Field(default=5, ge=1)
+
+
+class TenantSpec(Strict):
+    """Who may ask in a tenant's name, and how much. An `operator` may ask for every tenant."""
+
+    keys: Tuple[ApiKey] = ()
+    tokens: Tuple[TokenIssuer] = ()
+    limits: TurnLimits = TurnLimits()
+    operator: bool = False
+
+
+class Tenant(Resource):
+    """A tenant: its name is what Channels and turns call it."""
+
+    plural: ClassVar[str] = "tenants"
+    short: ClassVar[str] = "tn"
+
+    kind: Literal["Tenant"] = "Tenant"
+    spec: TenantSpec = TenantSpec()
+    status: Status = Status()
+
+
 R = TypeVar("R", bound=Resource)
 
 #: Every kind, by name.
 KINDS: dict[str, type[Resource]] = {
-    cls.__name__: cls for cls in (Agent, Channel, ChannelRouting, ChannelRollout)
+    cls.__name__: cls for cls in (Agent, Channel, ChannelRouting, ChannelRollout, Tenant)
 }
 
 

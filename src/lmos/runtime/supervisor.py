@@ -25,6 +25,7 @@ from lmos.model import (
     FallbackStep,
     InputRequired,
     State,
+    StatusUpdate,
     Turn,
     TurnEvent,
     errors,
@@ -36,7 +37,7 @@ from lmos.runtime import tracing
 from lmos.runtime.admission import Admission, admitted
 from lmos.runtime.affinity import Active, offer_notes, offered_before
 from lmos.runtime.asked import Asked
-from lmos.runtime.asking import Asking, Connect
+from lmos.runtime.asking import Asking, Connect, Sign
 from lmos.runtime.breakers import Breakers
 from lmos.runtime.collaboration import answer
 from lmos.runtime.collaboration.handing import Work
@@ -50,6 +51,7 @@ from lmos.runtime.humans import Humans
 from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
+from lmos.runtime.pinning import pinned
 from lmos.runtime.repeats import TOLD, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
@@ -96,6 +98,7 @@ class Supervisor(Asked):
         limits: PlanLimits | None = None,
         settings: Settings | None = None,
         breakers: Breakers | None = None,
+        sign: Sign | None = None,
         shared: bool | None = None,
         open_router: Callable[[str], Router] | None = None,
         name: str = "lmos",
@@ -120,7 +123,7 @@ class Supervisor(Asked):
         self._router = router or routers.open_router(routers.DEFAULT, embedder())
         if breakers is None:
             breakers = Breakers(settings.limits)
-        self._asking = Asking(connect, self.metrics, breakers)
+        self._asking = Asking(connect, self.metrics, breakers, sign)
         self._timeout = settings.timeout
         self._history = History(state)
         self.humans = Humans(state, self._history)
@@ -192,7 +195,7 @@ class Supervisor(Asked):
 
     async def _respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         await self.start()
-        self.routings.find(turn.tenant, turn.channel, turn.subset)
+        await self.routings.found(turn.tenant, turn.channel, turn.subset)
         if not turn.text.strip():
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
@@ -217,18 +220,21 @@ class Supervisor(Asked):
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
         past, shared = await at_once(self.state, self._history.past(turn), self.memory.read(turn))
+        _check_owner(turn, past)
         return past, shared
 
     async def _answered(
         self, turn: Turn, past: Past, shared: Values
     ) -> AsyncGenerator[TurnEvent, None]:
         """The turn's events; what was said is remembered before the caller sees the last one."""
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
-        turn = past.before(turn)
+        asked = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        own = pinned(self.routings, asked, past.notes)
+        channel, moved = own.table, own.told
+        turn = past.before(turn.but(subset=channel.subset))
         trail = await self._trail(channel, turn, past)
         settings = channel.routing.metadata.settings
         sharing = Sharing(self.memory, turn, shared, self.metrics)
-        notes = offer_notes(trail.decision) | {"record": trail.stamp}
+        notes = offer_notes(trail.decision) | {"record": trail.stamp} | own.notes()
         work = Work(
             channel,
             turn,
@@ -249,6 +255,9 @@ class Supervisor(Asked):
                         await self._remember(work, told, past)
                     trail.saw(event)
                     yield event
+                    if moved:
+                        yield StatusUpdate(text=moved)
+                        moved = ""
 
     @contextmanager
     def _recording(self, trail: Trail, settings: Mapping[str, str]) -> Iterator[None]:
@@ -274,9 +283,15 @@ class Supervisor(Asked):
     async def decide(self, turn: Turn) -> Decision:
         """What would be made of the turn, without asking anybody."""
         await self.start()
-        channel = self.routings.find(turn.tenant, turn.channel, turn.subset)
+        channel = await self.routings.found(turn.tenant, turn.channel, turn.subset)
         past = await self._history.past(turn)
-        return (await self._trail(channel, past.before(turn), past)).decision
+        _check_owner(turn, past)
+        table = pinned(self.routings, channel, past.notes).table
+        return (await self._trail(table, past.before(turn), past)).decision
+
+    async def owns(self, user: str, conversation: Turn) -> bool:
+        """Whether the conversation is the user's."""
+        return user in (await self._history.past(conversation)).users
 
     def _table_of(self, trail: Trail, subset: str) -> RoutingTable:
         return self.routings.find(trail.turn.tenant, trail.turn.channel, subset).table
@@ -317,3 +332,11 @@ class Supervisor(Asked):
         if channel.supervised and not turn.agent:
             return await self._planner.decision()
         return None
+
+
+def _check_owner(turn: Turn, past: Past) -> None:
+    """A conversation belongs to the first user who was known in it: for others it is not there,
+    whoever knows its id. Until then it is with who knows the id.
+    """
+    if past.users and turn.user.id not in past.users:
+        raise errors.NotFound(f"this user has no conversation {turn.conversation_id!r}")
