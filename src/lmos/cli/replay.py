@@ -10,20 +10,31 @@ import click
 
 from lmos.cli.decisions import exported
 from lmos.cli.platform import Platform, url_option
+from lmos.cli.routers import (
+    agents_option,
+    examples_option,
+    fit_in_force,
+    fit_option,
+    model_option,
+    router_option,
+    timeout_option,
+)
 
 if TYPE_CHECKING:
     from lmos.model import DecisionRecord
     from lmos.router import RoutingTable
 
 _EXAMPLE = "Example: lmos replay decisions.jsonl --agents examples/acme"
-_file = click.Path(path_type=Path, exists=True)
 
 
 @click.command(epilog=_EXAMPLE)
 @click.argument("log", type=click.File(encoding="utf-8"), required=False)
-@click.option("--agents", type=_file, help="Agent manifests, routing specs, or a project.")
-@click.option("--examples", type=_file, help="CSV with the columns instruction,agent.")
-@click.option("--router", metavar="NAME", help="The router (if not given: the default one).")
+@agents_option
+@examples_option
+@router_option
+@model_option
+@timeout_option
+@fit_option
 @click.option("--tenant", help="Whose log (default: the tenant with most to offer).")
 @click.option("--channel", help="Decisions of this channel alone.")
 @click.option("--days", type=float, help="Of the last so many days (default: all).")
@@ -34,7 +45,10 @@ def command(
     log: Any,
     agents: Path | None,
     examples: Path | None,
-    router: str | None,
+    name: str,
+    model: str,
+    timeout: float | None,
+    fit: Path | None,
     tenant: str | None,
     channel: str | None,
     days: float | None,
@@ -50,7 +64,7 @@ def command(
     """
     from lmos.llm import embedder
     from lmos.model import errors
-    from lmos.router import DEFAULT, open_router
+    from lmos.router import open_router
     from lmos.runtime.decisions.comparing import Comparison
     from lmos.runtime.decisions.replay import replayed
 
@@ -60,7 +74,8 @@ def command(
         platform = Platform(url)
         lines = exported(platform, tenant or platform.channel(None)[0], channel, days)
     wanted = (r for r in _records(lines) if channel in (None, r.channel))
-    chosen = open_router(router or DEFAULT, embedder())
+    numbers = fit_in_force(fit, agents)
+    chosen = open_router(name, embedder(), model, fit=numbers, timeout=timeout)
 
     async def replay() -> Comparison:
         table_of = await _tables(agents, examples, url)

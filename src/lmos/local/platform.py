@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
@@ -101,7 +102,7 @@ class Platform:
                     state,
                     settings=Settings.read(os.environ),
                     shared=False,
-                    open_router=lambda name: open_router(name, llm.embedder()),
+                    open_router=self._shadow,
                 )
                 try:
                     async with self._serving(self._app(store, supervisor), supervisor):
@@ -117,6 +118,10 @@ class Platform:
             await asyncio.to_thread(stop_tracing)
 
     # --- parts ------------------------------------------------------------------------------------
+
+    def _shadow(self, name: str) -> Router:
+        """A router that decides beside turns, with the platform's model and fitted numbers."""
+        return replace(self._routing, router=name).open(llm.embedder(), self.project.directory)
 
     def _table_embedder(self) -> KeptVectors:
         """What embeds the texts of tables, and those alone: users' messages stay off the disk."""
