@@ -5,6 +5,7 @@ go to several runtimes.
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,14 +150,16 @@ shared = states.over(states.SHARED)
 
 
 @pytest.fixture
-def two(platform: Platform, state: State) -> tuple[Platform, Platform]:
+async def two(platform: Platform, state: State) -> AsyncIterator[tuple[Platform, Platform]]:
     """Two runtimes before the same agents, which share the state."""
     found = []
     for _ in range(2):
         routings = platform.supervisor.routings
         supervisor = Supervisor(routings, VectorRouter(embedder()), state)
         found.append(Platform(supervisor, platform.store, platform.billing, platform.orders))
-    return found[0], found[1]
+    yield found[0], found[1]
+    for runtime in found:
+        await runtime.supervisor.close()
 
 
 @shared
