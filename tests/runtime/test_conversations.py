@@ -101,15 +101,15 @@ async def test_what_was_said_and_how_it_was_decided(
 
 
 async def test_deleting_leaves_nothing(platform: Platform, session: aiohttp.ClientSession) -> None:
-    await platform.turn("4711 how much do I owe", "gone", turn_id="t", **ANN)
+    await platform.turn("zebra how much do I owe", "gone", turn_id="t", **ANN)
     await platform.turn("how much do I owe", "stays", **ANN)
-    feedback = {"rating": -1, "comment": "4711 is wrong"}
+    feedback = {"rating": -1, "comment": "zebra is wrong"}
     async with session.post(f"{BASE}/gone/turns/t/feedback", json=feedback) as response:
         assert response.status == 200
     async with session.delete(f"{BASE}/gone") as response:
         assert response.status == 204
     left = [item async for item in platform.supervisor.state.scan("")]
-    assert "4711" not in json.dumps(left)
+    assert "zebra" not in json.dumps(left)
     assert [key for key, _ in left if "gone" in key] == ["deleted/acme/web/gone"]
     assert await pages(session) == await pages(session, user="ann") == ["stays"]
     for path in (f"{BASE}/gone", f"{BASE}/gone/turns/t"):
@@ -131,7 +131,7 @@ async def test_a_running_turn_ends_before_its_conversation_is_deleted(
             yield event
 
     platform.billing.play = play
-    turn = asyncio.create_task(platform.turn("4711 how much do I owe", "c", **ANN))
+    turn = asyncio.create_task(platform.turn("zebra how much do I owe", "c", **ANN))
     await heard.wait()
     deleting = asyncio.create_task(session.delete(f"{BASE}/c"))
     while not platform.supervisor._lines._lines["conversation/acme/web/c/turn"].length > 1:
@@ -140,7 +140,7 @@ async def test_a_running_turn_ends_before_its_conversation_is_deleted(
     assert isinstance((await turn)[-1], Done)
     assert (await deleting).status == 204
     left = [item async for item in platform.supervisor.state.scan("")]
-    assert "4711" not in json.dumps(left)
+    assert "zebra" not in json.dumps(left)
 
 
 async def test_what_is_still_to_be_logged_goes_with_its_conversation(
@@ -154,7 +154,7 @@ async def test_what_is_still_to_be_logged_goes_with_its_conversation(
         await append(trail)
 
     log.append = held  # type: ignore[method-assign]
-    await platform.turn("4711 how much do I owe")
+    await platform.turn("zebra how much do I owe")
     await log.note_deleted("acme", "web", "c")
     gate.set()
     await platform.supervisor.recorder.written()
@@ -168,11 +168,11 @@ async def test_what_is_still_to_be_logged_goes_with_its_conversation(
 async def test_a_forgotten_user_leaves_no_decisions(
     platform: Platform, session: aiohttp.ClientSession
 ) -> None:
-    await platform.turn("4711 how much do I owe", **ANN)
+    await platform.turn("zebra how much do I owe", **ANN)
     await platform.supervisor.recorder.written()
     await forget_user(platform.supervisor.state, "acme", "ann")
     left = [item async for item in platform.supervisor.state.scan("")]
-    assert "4711" not in json.dumps(left)
+    assert "zebra" not in json.dumps(left)
     assert await pages(session) == []
 
 
@@ -201,7 +201,7 @@ QUERIES = ("", "?channel=web", "?channel=..", "?channel=acme%2Fweb")
 async def test_no_tenant_reaches_anothers_conversations(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:
-    await platform.turn("4711 how much do I owe", "c", turn_id="t", **ANN)
+    await platform.turn("zebra how much do I owe", "c", turn_id="t", **ANN)
     await platform.supervisor.recorder.written()
     dice = random.Random(7)
     for _ in range(300):
@@ -211,7 +211,7 @@ async def test_no_tenant_reaches_anothers_conversations(
         body = {"rating": 1} if method == "POST" else None
         async with session.request(method, target, json=body) as response:
             assert response.status in (400, 404, 405), (method, path, response.status)
-            assert "4711" not in await response.text()
+            assert "zebra" not in await response.text()
     for tenant, query in itertools.product(TENANTS, ("", "?user=ann")):
         target = URL(f"{url}/apis/v1/{tenant}/conversations{query}", encoded=True)
         async with session.get(target) as response:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "conversations": ("lmos.cli.conversations", "List, show, judge and delete conversations."),
     "decisions": ("lmos.cli.decisions", "Read the log of decisions."),
     "replay": ("lmos.cli.replay", "Decide a log again and show what differs."),
+    "humans": ("lmos.cli.humans", "List conversations that are with people, release one."),
     "get": ("lmos.cli.get", "List agents, channels or routings."),
     "resolve": ("lmos.cli.resolve", "Resolve channels against agents, offline."),
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),

@@ -21,9 +21,10 @@ from lmos.local.output import Output
 from lmos.local.project import Project
 from lmos.local.routing import Routing, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
-from lmos.model import Agent, Channel, errors
+from lmos.model import Agent, Channel, Embedder, errors
 from lmos.protocols import connecting, http
 from lmos.router import Router
+from lmos.router.index import Indexes, open_indexes
 from lmos.runtime import Routings, Settings, Supervisor
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
@@ -93,9 +94,9 @@ class Platform:
                 ControlPlane(
                     store, describe=registry.describe, probe=registry.probe, events=self.events
                 ),
-                Routings(store, self._table_embedder()) as routings,
+                Routings(store, self._table_embedder(), self._indexes()) as routings,
             ):
-                opened = partial(self._routing.open, llm.embedder(), self.project.directory)
+                opened = partial(self._routing.open, _embedder(), self.project.directory)
                 router = opened()
                 supervisor = Supervisor(
                     routings,
@@ -111,7 +112,7 @@ class Platform:
                         await self._stop.wait()
                         self._output.line("stopping")
                 finally:
-                    await supervisor.close()
+                    await supervisor.stop()
         finally:
             self._listener.close()
             await connecting.disconnect()
@@ -122,7 +123,11 @@ class Platform:
 
     def _table_embedder(self) -> KeptVectors:
         """What embeds the texts of tables, and those alone: users' messages stay off the disk."""
-        return KeptVectors(llm.embedder(), self.project.state / "vectors.sqlite")
+        return KeptVectors(_embedder(), self.project.state / "vectors.sqlite")
+
+    def _indexes(self) -> Indexes:
+        """Where large tables are looked up."""
+        return open_indexes(os.environ.get("LMOS_INDEX", ""))
 
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
@@ -222,7 +227,7 @@ async def _warm() -> None:
     Where that fails, each turn says so.
     """
     with contextlib.suppress(errors.LmosError):
-        await llm.embedder().embed(["hello"])
+        await _embedder().embed(["hello"])
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:
@@ -233,3 +238,8 @@ async def _quiet(store: DirectoryStore, routings: Routings) -> None:
         _, now = await store.list(Agent)
         still = still + 1 if now == seen and not routings.pending else 0
         seen = now
+
+
+def _embedder() -> Embedder:
+    """The model that messages and tables are embedded with."""
+    return llm.embedder(os.environ.get("LMOS_EMBEDDER") or "minilm")

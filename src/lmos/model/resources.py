@@ -7,9 +7,9 @@ subset of a Channel are labels there; here they may stand in the spec too, which
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lmos.model.base import Model, Strict, Tuple, unique
 
@@ -42,6 +42,8 @@ class ObjectMeta(Model):
     @property
     def settings(self) -> dict[str, str]:
         """The annotations of this platform's own group."""
+        if not self.annotations:
+            return {}
         own = f"{API_GROUP}/"
         return {key: value for key, value in self.annotations.items() if key.startswith(own)}
 
@@ -174,6 +176,9 @@ class Agent(Resource):
 
 Strategy = Literal["HIGHEST", "MOST_SIMILAR"]
 ResolvePolicy = Literal["Partial", "AllOrNothing", "KeepLastGood"]
+Collaboration = Literal["routed", "supervised"]
+#: The queue of people that a fallback means where it names none.
+HUMAN = "human"
 UnresolvedReason = Literal[
     "NoProvider",
     "VersionMismatch",
@@ -206,14 +211,56 @@ class UnresolvedCapability(Model):
     nearest: Tuple[str] = ()
 
 
+class FallbackStep(Strict):
+    """Who answers when those before cannot: an agent of the channel by name, whoever serves a
+    capability of it, or people. `human` is their queue or address, and `message` what the user is
+    told then. The word `human` alone is a step too: people, in the queue of that name.
+    """
+
+    agent: str = ""
+    capability: str = ""
+    human: str = ""
+    message: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return {"human": HUMAN} if value == HUMAN else value
+
+    @model_validator(mode="after")
+    def _one(self) -> "FallbackStep":
+        if sum(map(bool, (self.agent, self.capability, self.human))) != 1:
+            raise ValueError("a step of a fallback names one of agent, capability and human")
+        return self
+
+    def __str__(self) -> str:
+        return self.agent or self.capability or self.human
+
+
+def _chain(steps: tuple[FallbackStep, ...]) -> tuple[FallbackStep, ...]:
+    """The steps. Nobody comes after people: the conversation is theirs."""
+    if any(step.human for step in steps[:-1]):
+        raise ValueError("in a fallback, human comes last")
+    return steps
+
+
+Fallback = Annotated[Tuple[FallbackStep], AfterValidator(_chain)]
+
+
 class ChannelSpec(Strict):
-    """What a channel needs. `tenant`, `channel` and `subset` win over the labels (addition)."""
+    """What a channel needs. `tenant`, `channel` and `subset` win over the labels (addition).
+
+    Additions too: `collaboration` says who decides which agents answer, the router (`routed`) or a
+    language model that asks them (`supervised`); `fallback` who answers when those cannot.
+    """
 
     required_capabilities: Tuple[RequiredCapability]
     tenant: str = ""
     channel: str = ""
     subset: str = ""
     resolve_policy: ResolvePolicy = "Partial"
+    collaboration: Collaboration = "routed"
+    fallback: Fallback = ()
 
     @field_validator("required_capabilities")
     @classmethod
@@ -279,9 +326,11 @@ class CapabilityGroup(Model):
 
 
 class ChannelRoutingSpec(Model):
-    """The agents that serve a channel."""
+    """The agents that serve a channel, and how, as the Channel says."""
 
     capability_groups: Tuple[CapabilityGroup] = ()
+    collaboration: Collaboration = "routed"
+    fallback: Fallback = ()
 
 
 class ChannelRouting(Resource):

@@ -117,10 +117,15 @@ class ToolResult(Model):
 
 
 class StatusUpdate(Model):
-    """What is going on, for a person to read."""
+    """What is going on, for a person to read. Where an agent is asked for a part of the turn,
+    `agent` is who, `capability` what for, and `place` (from 0) which part.
+    """
 
     type: Literal["status"] = "status"
     text: str
+    agent: str | None = None
+    capability: str | None = None
+    place: int | None = None
 
 
 class Answer(Model):

@@ -2,6 +2,7 @@
 
 POST /apis/v1/{tenant}/chat/{conversation}/message            a turn, JSON or server-sent events
 POST /apis/v1/tenants/{tenant}/channels/{channel}/decision    who would answer, and why
+GET  /apis/v1/tenants/{tenant}/channels/{channel}/humans      conversations that are with people
 GET  /apis/v1/agents?tenantId=&channelId=&subset=             the agents of a channel
 GET  /apis/v1/agents/{tenant}/{channel}                       the same, with addresses
 /a2a/{tenant}/{channel}/...                                   the channel as one A2A agent
@@ -35,7 +36,7 @@ from lmos.model import (
 from lmos.protocols import a2a, agui, graphql, http, limits, openai
 from lmos.protocols import lmos as lmos_protocol
 from lmos.protocols.extras import installed
-from lmos.runtime import api_conversations, api_memory, exposition
+from lmos.runtime import api_conversations, api_memory, desk, exposition
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -51,6 +52,7 @@ def routes(supervisor: Supervisor) -> list[BaseRoute]:
         *(graphql.routes(channels) if installed("graphql") else ()),
         *(agui.routes(channels) if installed("ag_ui") else ()),
         *a2a.routes(supervisor.respond, api.describe, prefix="/a2a/{tenant}/{channel}"),
+        *desk.routes(supervisor.humans),
         Route(CHANNELS + "/decision", api.decide, methods=["POST"]),
         Route("/apis/v1/agents", api.agents, methods=["GET"]),
         Route("/apis/v1/agents/{tenant}/{channel}", api.addresses, methods=["GET"]),

@@ -7,9 +7,12 @@ from typing import Any
 from lmos.model import (
     AnonymizationEntity,
     Answer,
+    Done,
+    Failed,
     Handover,
     InputRequired,
     Share,
+    TextDelta,
     Turn,
     TurnEvent,
 )
@@ -37,19 +40,21 @@ class Companion:
 
     def told(self, member: Member, turn: Turn) -> Turn:
         """The turn as this agent gets it. What the caller says is shared counts for nothing."""
-        return turn.but(
-            shared=self.sharing.readable(member),
-            anonymization_entities=tuple(self._entities.values()),
-        )
+        changes: dict[str, Any] = {"shared": self.sharing.readable(member)}
+        if self._entities:
+            changes["anonymization_entities"] = tuple(self._entities.values())
+        return turn.but(**changes)
 
     def heard(
         self, member: Member, events: AsyncGenerator[TurnEvent, None]
     ) -> AsyncGenerator[TurnEvent, None]:
         """The agent's events, without those that are not for the caller."""
-        return self._heard(member, self.trail.following(member.agent, events))
+        return self._heard(member, events)
 
     def notes(self) -> dict[str, Any]:
         """What to note beside the conversation."""
+        if not self._entities:
+            return {}
         new = [entity for entity in self._entities.values() if entity not in self._noted]
         if not new:
             return {}
@@ -60,15 +65,23 @@ class Companion:
     async def _heard(
         self, member: Member, events: AsyncGenerator[TurnEvent, None]
     ) -> AsyncGenerator[TurnEvent, None]:
-        async with aclosing(events):
-            async for event in events:
-                match event:
-                    case Share():
-                        self.sharing.take(member, event)
-                        continue
-                    case Answer() | InputRequired() | Handover():
-                        self._know(event.anonymization_entities)
-                yield event
+        with self.trail.asking(member.agent) as step:
+            async with aclosing(events):
+                async for event in events:
+                    match event:
+                        case TextDelta():
+                            pass
+                        case Share():
+                            self.sharing.take(member, event)
+                            continue
+                        case Answer():
+                            self._know(event.anonymization_entities)
+                        case InputRequired() | Handover():
+                            self._know(event.anonymization_entities)
+                            step.saw(event)
+                        case Done() | Failed():
+                            step.saw(event)
+                    yield event
 
     def _know(self, entities: Iterable[AnonymizationEntity]) -> None:
         """What a placeholder stands for is settled by who says it first."""

@@ -26,6 +26,7 @@ from lmos.model import (
 )
 from lmos.resolver import Version, VersionRange
 from lmos.router import RoutingTable
+from lmos.router.index import Indexes, in_memory
 from lmos.store import Following
 
 log = logging.getLogger("lmos.runtime")
@@ -71,6 +72,11 @@ class ChannelTable:
     table: RoutingTable
     routing: ChannelRouting
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a language model plans over the agents, where there is one."""
+        return self.routing.spec.collaboration == "supervised"
+
     def provider_of(self, capability: str) -> Member | None:
         """The agent that serves the capability, by its name or id."""
         return next((m for m in self.members.values() if m.serves(capability)), None)
@@ -91,10 +97,11 @@ class ChannelTable:
 class Routings:
     """The newest snapshot of a store's ChannelRoutings, kept up to date while it is entered."""
 
-    def __init__(self, store: Store, embedder: Embedder) -> None:
+    def __init__(self, store: Store, embedder: Embedder, indexes: Indexes = in_memory) -> None:
         self.version = ""
         self._store = store
         self._embedder = embedder
+        self._indexes = indexes
         self._tables: dict[Identity, ChannelTable] = {}
         self._following = Following(store, ChannelRouting, Agent)
         self._building = False
@@ -173,7 +180,12 @@ class Routings:
         if before and seen == [member.agent for member in before.members.values()]:
             table = before.table
         else:
-            table = await RoutingTable.build(seen, self._embedder, before.table if before else None)
+            table = await RoutingTable.build(
+                seen,
+                self._embedder,
+                before.table if before else None,
+                self._indexes(f"{routing.tenant}/{routing.channel}/{routing.subset}"),
+            )
         return ChannelTable(
             tenant=routing.tenant,
             channel=routing.channel,

@@ -84,9 +84,9 @@ class Log:
         if trail.inputs == "off":
             return
         turn = trail.turn
-        record = trail.record(await self.hash_of(turn.tenant, turn.text))
+        record = trail.wire(await self.hash_of(turn.tenant, turn.text))
         full = record_key(turn.tenant, turn.channel, turn.conversation_id, trail.stamp)
-        await self._state.put(full, record.wire(), ttl=self.settings.ttl)
+        await self._state.put(full, record, ttl=self.settings.ttl)
 
     async def withdraw(self, trails: Sequence[Trail]) -> None:
         """Deletes those records of the turns, all of one tenant, whose conversations were deleted

@@ -1,18 +1,17 @@
 """What happens to a turn, noted while it happens."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from lmos.model import (
     TERMINAL,
     Answer,
-    Asked,
     Decision,
-    DecisionRecord,
     Done,
     Ended,
     ErrorInfo,
@@ -64,7 +63,7 @@ class Step:
                 self.to = event.to or event.capability
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Trail:
     """A turn as it was decided, and what has happened to it since. Times are of a monotonic clock,
     in seconds; `inputs` says what may be kept of the user's words.
@@ -85,7 +84,7 @@ class Trail:
     usage: Usage | None = None
     shadow: "Task[Shadowed] | None" = None
 
-    @property
+    @cached_property
     def stamp(self) -> str:
         """When the turn began, in microseconds: stamps of one conversation are in order."""
         return f"{int(self.at.timestamp() * 1e6):017d}"
@@ -96,19 +95,14 @@ class Trail:
         task = self.shadow
         return task.result() if task and task.done() and not task.cancelled() else None
 
-    async def following(
-        self, agent: RoutableAgent, events: AsyncGenerator[TurnEvent, None]
-    ) -> AsyncGenerator[TurnEvent, None]:
-        """An agent's events as they are, noted."""
+    @contextmanager
+    def asking(self, agent: RoutableAgent) -> Iterator[Step]:
+        """An agent being asked, to be told what it sends; its part is over when this is left."""
         step = Step(agent, time.perf_counter())
         if len(self.steps) < MAX_ASKED:
             self.steps.append(step)
         try:
-            async with aclosing(events):
-                async for event in events:
-                    if isinstance(event, TERMINAL):
-                        step.saw(event)
-                    yield event
+            yield step
         finally:
             step.seconds = time.perf_counter() - step.began
             step.ended = step.ended or "cancelled"
@@ -133,69 +127,80 @@ class Trail:
         self.total = time.perf_counter() - self.began
         self.ended = self.ended or "cancelled"
 
-    def record(self, text_hash: str) -> DecisionRecord:
-        """All of it as the log keeps it; with words of the user's only where they are kept."""
+    def wire(self, text_hash: str) -> dict[str, Any]:
+        """The JSON form of a `DecisionRecord` of it, what is empty left out; with words of the
+        user's only where they are kept. Every turn pays for it, so nothing is validated again.
+        """
         kept = self.inputs == "kept"
-        turn, request = self.turn, self.request
-        error, shadow = self.error, self.shadowed
-        return DecisionRecord(
-            at=self.at,
-            tenant=turn.tenant,
-            channel=turn.channel,
-            subset=turn.subset,
-            conversation_id=turn.conversation_id,
-            turn_id=turn.turn_id,
-            decision=_logged(self.decision, kept),
-            text_hash=text_hash,
-            messages=_shortened(request.messages) if kept else (),
-            active_agent=request.active_agent or "",
-            waiting=self.waiting,
-            offered=request.offered,
-            explicit_agent=request.explicit_agent or "",
-            asked=tuple(_asked(step, kept) for step in self.steps),
-            ended=self.ended,
-            error=error.code if error else "",
-            message=error.message if error and kept else "",
-            first_token=round(self.first, 6),
-            total=round(self.total, 6),
-            usage=self.usage or Usage(),
-            shadow=shadow if kept or shadow is None else _wordless_shadow(shadow),
-        )
+        turn, request, error = self.turn, self.request, self.error
+        shadow, usage = self.shadowed, self.usage
+        found = {
+            "textHash": text_hash,
+            "messages": _shortened(request.messages) if kept else None,
+            "activeAgent": request.active_agent,
+            "waiting": self.waiting,
+            "offered": request.offered,
+            "explicitAgent": request.explicit_agent,
+            "asked": [_asked(step, kept) for step in self.steps],
+            "ended": self.ended,
+            "error": error.code if error else "",
+            "message": error.message if error and kept else "",
+            "firstToken": round(self.first, 6),
+            "total": round(self.total, 6),
+            "usage": usage.wire() if usage else None,
+            "shadow": _shadowed(shadow, kept).wire() if shadow else None,
+        }
+        return {
+            "at": self.at.isoformat(),
+            "tenant": turn.tenant,
+            "channel": turn.channel,
+            "subset": turn.subset,
+            "conversationId": turn.conversation_id,
+            "turnId": turn.turn_id,
+            "decision": _logged(self.decision, kept).wire(),
+            **{name: value for name, value in found.items() if value},
+        }
 
 
-def wordless(decision: Decision) -> Decision:
-    """The decision without what may be words of the user's: its sub-tasks' texts, and a reason that
-    a language model gave.
-    """
-    return decision.but(
-        tasks=tuple(task.but(text="") for task in decision.tasks),
-        reason="" if decision.model else decision.reason,
-    )
+def _wordless(decision: Decision) -> dict[str, Any]:
+    """What may be words of the user's, out: sub-tasks' texts, and a language model's reason."""
+    changes: dict[str, Any] = {}
+    if decision.tasks:
+        changes["tasks"] = tuple(task.but(text="") for task in decision.tasks)
+    if decision.model:
+        changes["reason"] = ""
+    return changes
 
 
-def _wordless_shadow(shadow: Shadowed) -> Shadowed:
-    decision = _logged(shadow.decision, kept=False) if shadow.decision else None
-    return shadow.but(decision=decision, error=shadow.error.partition(":")[0])
+def _shadowed(shadow: Shadowed, kept: bool) -> Shadowed:
+    decision = _logged(shadow.decision, kept) if shadow.decision else None
+    error = shadow.error if kept else shadow.error.partition(":")[0]
+    return shadow.but(decision=decision, error=error)
 
 
 def _logged(decision: Decision, kept: bool) -> Decision:
     """The decision as the log keeps it."""
-    decision = decision.but(candidates=decision.candidates[:CANDIDATES])
-    return decision if kept else wordless(decision)
+    changes: dict[str, Any] = {"candidates": decision.candidates[:CANDIDATES]}
+    if not kept:
+        changes |= _wordless(decision)
+    return decision.but(**changes)
 
 
-def _asked(step: Step, kept: bool) -> Asked:
-    return Asked(
-        agent=step.agent.name,
-        version=step.agent.version,
-        ended=step.ended,
-        error=step.error.code if step.error else "",
-        message=step.error.message if step.error and kept else "",
-        to=step.to,
-        seconds=round(step.seconds, 6),
-    )
+def _asked(step: Step, kept: bool) -> dict[str, Any]:
+    """The JSON form of an `Asked`."""
+    error = step.error
+    found = {
+        "version": step.agent.version,
+        "to": step.to,
+        "error": error.code if error else "",
+        "message": error.message if error and kept else "",
+    }
+    told = {name: value for name, value in found.items() if value}
+    seconds = round(step.seconds, 6)
+    return {"agent": step.agent.name, "ended": step.ended, "seconds": seconds, **told}
 
 
-def _shortened(messages: Sequence[Message]) -> tuple[Message, ...]:
+def _shortened(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The last messages, without attachments; long ones cut."""
-    return tuple(m.but(content=m.content[:LENGTH], binary_data=()) for m in messages[-MESSAGES:])
+    last = messages[-MESSAGES:]
+    return [m.but(content=m.content[:LENGTH], binary_data=()).wire() for m in last]

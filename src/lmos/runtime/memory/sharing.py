@@ -29,6 +29,8 @@ class Sharing:
 
     def readable(self, member: Member) -> Values:
         """What the agent may read, oldest first within each scope, the widest scope first."""
+        if not self._values:
+            return ()
         names = names_of(member)
         return tuple(v for v in self._values if v.readable_by(member.name, names))
 
