@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ def lmos(acme: Any, *words: str) -> str:
     return done.stdout
 
 
+def settled(up: Any) -> Any:
+    """The platform, once all its agents serve the channel: a busy machine may need a while."""
+    deadline = time.monotonic() + 60
+    while len(up.get("/apis/v1/agents/acme/web")) < 6:
+        assert time.monotonic() < deadline, up.output()
+        time.sleep(0.1)
+    return up
+
+
 def failing(acme: Any, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "lmos", *words],
@@ -41,6 +51,7 @@ def failing(acme: Any, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def turn(acme: Any) -> dict[str, Any]:
+    settled(acme)
     told: dict[str, Any] = json.loads(
         lmos(
             acme, "ask", "acme/web", "how much do I owe you?", "--conversation", "log", "-o", "json"
@@ -54,7 +65,7 @@ def test_a_turn_is_explained(acme: Any, turn: dict[str, Any]) -> None:
     assert re.search(r"billing-agent\s+[01]\.\d\d  view_bill", told), told
     assert "asked       billing-agent 1.2.0: done after" in told
     assert "message     not kept (hash " in told
-    assert "decided by  cascade-" in told
+    assert re.search(r"decided by  \S+, table \w+", told), told
     data = json.loads(
         lmos(acme, "explain", f"log/{turn['turn']}", "--tenant", "acme", "-o", "json")
     )
@@ -86,7 +97,7 @@ def test_a_log_is_replayed_and_compared_with_its_shadow(
     monkeypatch.setenv("LMOS_SHADOW", "vector 1")
     project = tmp_path / "acme"
     shutil.copytree(ACME, project, ignore=shutil.ignore_patterns(".lmos", "__pycache__"))
-    up = platform(project).started()
+    up = settled(platform(project).started())
     texts = ("how much do I owe you?", "where are my orders?", "who won the world cup?")
     for number, text in enumerate(texts):
         lmos(up, "ask", "acme/web", text, "--conversation", f"r{number}")

@@ -99,13 +99,17 @@ def record_lines(record: dict[str, Any]) -> list[str]:
         f"message     {words[0]}" if words else f"message     not kept (hash {record['textHash']})",
         *_before(record),
         *lines(decision),
-        f"decided by  {decision.get('router', '')}, fit {decision.get('fit', '')}, "
-        f"table {decision.get('table', '')}"
-        + (f", model {decision['model']}" if decision.get("model") else ""),
+        f"decided by  {_versions(decision)}",
         *(f"asked       {_asked(asked)}" for asked in record.get("asked", [])),
         f"ended       {_ended(record)}",
     ]
     return [*told, *_shadow(record), *_feedback(record)]
+
+
+def _versions(decision: dict[str, Any]) -> str:
+    """What decided: router, table, fitted numbers, language model, as far as there are."""
+    named = [f"{what} {decision[what]}" for what in ("table", "fit", "model") if decision.get(what)]
+    return ", ".join([decision.get("router", ""), *named])
 
 
 def _before(record: dict[str, Any]) -> list[str]:

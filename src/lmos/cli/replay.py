@@ -17,6 +17,7 @@ from lmos.cli.routers import (
     fit_option,
     model_option,
     router_option,
+    timeout_option,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _EXAMPLE = "Example: lmos replay decisions.jsonl --agents examples/acme"
 @examples_option
 @router_option
 @model_option
+@timeout_option
 @fit_option
 @click.option("--tenant", help="Whose log (default: the tenant with most to offer).")
 @click.option("--channel", help="Decisions of this channel alone.")
@@ -45,6 +47,7 @@ def command(
     examples: Path | None,
     name: str,
     model: str,
+    timeout: float | None,
     fit: Path | None,
     tenant: str | None,
     channel: str | None,
@@ -71,7 +74,8 @@ def command(
         platform = Platform(url)
         lines = exported(platform, tenant or platform.channel(None)[0], channel, days)
     wanted = (r for r in _records(lines) if channel in (None, r.channel))
-    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents))
+    numbers = fit_in_force(fit, agents)
+    chosen = open_router(name, embedder(), model, fit=numbers, timeout=timeout)
 
     async def replay() -> Comparison:
         table_of = await _tables(agents, examples, url)
