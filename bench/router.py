@@ -1,72 +1,85 @@
-"""How well and how fast the router decides, on public data sets.
+"""How well and how fast the router decides, on public data sets, beside others.
 
-    LMOS_BENCH_DATA=DIR python bench/router.py [--channels 20] [--only lmos,clinc,...]
+    LMOS_BENCH_DATA=DIR python bench/router.py [--channels 20] [--seeds 3] [--only lmos,clinc,...]
 
 DIR holds the folders `lmos-router-benchmark` (train.csv, test-2000.csv, agentRoutingSpecs.json),
 `clinc150` (clinc150-train-val.json, domains.json) and `banking77` (train.csv); without it only the
 latency is measured. Prints JSON:
 
 lmos       the original's benchmark with its 3,000 examples, and from names and descriptions alone
-clinc      150 intents of 10 domains as agents, every training example; how well out of scope is
-           told apart (area under the ROC curve)
-banking    77 intents of one bank as agents, 10 examples each
+clinc      CLINC150, its 150 intents as agents with every training example, asked what is in its
+           validation set and what is out of scope; and with its 10 domains as agents
+banking    BANKING77, its 77 intents as agents, each fifth of the examples asked of the others
+few        both with 5 and 10 examples each
 channels   what the platform is for: channels of 6 agents with 4 to 8 capabilities and 5 to 10
            examples each, drawn from CLINC150; asked about what they offer, with and without typing
            errors, about what their domains have besides, about other domains, and out of scope
-latency    a decision without its embedding, by the number of agents (10 examples each)
-fit        (only when asked for; with --channels 40 the numbers of `lmos.router.vector.Fit`) from
-           other such channels with 0 to 100 examples, if 85 of 100 messages are for somebody
+ablation   all of it but the LMOS data, in small, with one ingredient left out at a time
+latency    a decision without its embedding, by the number of agents (10 examples each), and of
+           CLINC150 as above; semantic-router beside it
+fit        (only when asked for) the weights of `lmos.router.fit.Fit` from other such channels with
+           0 to 100 examples, from CLINC150 with 5, 10 and 30, and from BANKING77 with a fifth of
+           its intents left out, if 85 of 100 messages are for somebody
 
-`accuracy` counts a refusal of what is meant for somebody as wrong; `nearest` is the share where the
-first candidate is right, refused or not.
+Peers see the same vectors: nearest neighbour, centroid, logistic regression (scikit-learn) and
+semantic-router, as it comes and calibrated by its own fit. `accuracy` is that of the first
+candidate, refused or not; `decided` counts a refusal of what is meant for somebody, and asking
+back, X
 """
 
 import argparse
 import asyncio
-import csv
 import json
-import math
 import os
 import random
 import statistics
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import router_fit
 from lmos.llm import embedder
-from lmos.model import Capability, Decision, Embedder, Message, RoutableAgent
-from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate, figures
-from lmos.router.evaluation import in_scope
-from lmos.router.fit import Fit
+from lmos.llm.kept import KeptVectors
+from lmos.model import Decision, Message, RoutableAgent
+from lmos.router import RoutingRequest, RoutingTable, VectorRouter, evaluate
 from lmos.router.specs import read_agents, read_labelled, with_examples
+from lmos.router.texts import Block
+from router_ablation import INGREDIENTS, without
+from router_data import (
+    Asked,
+    Data,
+    Known,
+    agent,
+    agents_of,
+    channel,
+    drawn_of,
+    grouped,
+    strange,
+    with_typos,
+)
+from router_measure import nearest, of_decisions, of_picks, right, share, times
+from router_peers import FEW, PEERS, picked
 
-Texts = Mapping[str, Sequence[str]]
-Asked = tuple[str, str]  # a message and the agent it is for, empty for none
-
-
-Features = tuple[float, float, float]
-
-#: What users are taken to ask, in shares of all messages.
-SHARES = {"offered": 0.85, "outOfScope": 0.075, "elsewhere": 0.06, "beside": 0.015}
+#: Vectors of the data sets, embedded once.
+KEPT = Path(__file__).parents[1] / ".cache" / "bench" / "vectors.sqlite"
+#: Peers whose confidence is a probability.
+PROBABLE = ("logistic regression", "semantic-router calibrated")
 
 
 class Bench:
     """The data sets, and the embedder that turns them into vectors once."""
 
-    def __init__(self, data: Path | None, vectors: Embedder, channels: int) -> None:
-        self.data = data
-        self.vectors = vectors
-        self.router = VectorRouter(vectors)
+    def __init__(self, data: Path | None, channels: int, seeds: int) -> None:
+        self.data = Data(data or Path())
+        self.vectors = Known(KeptVectors(embedder(), KEPT))
+        self.router = VectorRouter(self.vectors)
         self.channels_drawn = channels
-
-    def file(self, *parts: str) -> Path:
-        assert self.data
-        return self.data.joinpath(*parts)
+        self.seeds = seeds
 
     async def decide(self, table: RoutingTable, texts: Iterable[str]) -> list[Decision]:
         return [
@@ -74,71 +87,108 @@ class Bench:
             for text in texts
         ]
 
+    async def ours(
+        self, agents: Sequence[RoutableAgent], asked: Sequence[Asked], away: Sequence[Asked] = ()
+    ) -> dict[str, Any]:
+        """Our router's figures."""
+        await self.vectors.embed([text for text, _ in (*asked, *away)])
+        await self.vectors.embed([text for one in agents for text in Block.of(one).texts])
+        began = time.perf_counter()
+        table = await RoutingTable.build(agents, self.vectors)
+        built = time.perf_counter() - began
+        decisions = await self.decide(table, (text for text, _ in asked))
+        refused = await self.decide(table, (text for text, _ in away))
+        found = of_decisions(decisions, asked, refused)
+        decided = times([d.timings["decide"] for d in decisions])
+        return found | decided | {"tableSeconds": round(built, 1)}
+
+    async def theirs(
+        self,
+        known: Sequence[Asked],
+        asked: Sequence[Asked],
+        away: Sequence[Asked] = (),
+        names: Sequence[str] = tuple(PEERS),
+    ) -> dict[str, Any]:
+        """The peers' figures."""
+        labels = {label: i for i, label in enumerate(sorted({label for _, label in known}))}
+        x = await self.vectors.embed([text for text, _ in known])
+        q = await self.vectors.embed([text for text, _ in (*asked, *away)])
+        y, meant = (np.array([labels[label] for _, label in p]) for p in (known, asked))
+        return {
+            name: of_picks(found, meant, probable=name in PROBABLE, strange=len(away))
+            for name, found in picked(x, y, q, names).items()
+        }
+
     # --- the data sets ----------------------------------------------------------------------------
 
     async def lmos(self) -> dict[str, Any]:
-        agents = read_agents(self.file("lmos-router-benchmark", "agentRoutingSpecs.json"))
-        examples = read_labelled(self.file("lmos-router-benchmark", "train.csv"))
-        rows = read_labelled(self.file("lmos-router-benchmark", "test-2000.csv"))
-        found = {}
+        agents = read_agents(self.data.file("lmos-router-benchmark", "agentRoutingSpecs.json"))
+        examples = read_labelled(self.data.file("lmos-router-benchmark", "train.csv"))
+        rows = read_labelled(self.data.file("lmos-router-benchmark", "test-2000.csv"))
+        found: dict[str, Any] = {}
         for name, known in (("examples", with_examples(agents, examples)), ("zeroShot", agents)):
             table = await RoutingTable.build(known, self.vectors)
-            figures = (await evaluate(self.router, table, rows)).data()
+            report = (await evaluate(self.router, table, rows)).data()
             decisions = await self.decide(table, (row.text for row in rows))
             asked = [(row.text, row.agent) for row in rows]
-            found[name] = {
-                "accuracy": figures["accuracy"],
-                "weightedF1": figures["weightedF1"],
+            keys = ("accuracy", "weightedF1", "ece")
+            found[name] = {key: report[key] for key in keys} | {
                 "nearest": share(map(nearest, decisions, asked)),
             }
-        return found
+        pairs = [(row.text, row.agent) for row in examples]
+        return found | {"peers": await self.theirs(pairs, asked, names=FEW)}
 
     async def clinc(self) -> dict[str, Any]:
-        sets, domains = self._clinc()
-        train = grouped(sets["train"])
-        agents = [agent(d, {intent: train[intent] for intent in domains[d]}) for d in domains]
-        table = await RoutingTable.build(agents, self.vectors)
+        sets, domains = self.data.clinc()
+        train, val, away = sets["train"], sets["val"], strange(sets)
         owner = {intent: domain for domain in domains for intent in domains[domain]}
-        asked = [(text, owner[intent]) for text, intent in sets["val"]]
-        meant = await self.decide(table, (text for text, _ in asked))
-        strange = [text for part in ("oos_train", "oos_val") for text, _ in sets[part]]
-        refused = await self.decide(table, strange)
-        intents = [intent for _, intent in sets["val"]]
+        by = grouped(train)
+        ten = [agent(d, {intent: by[intent] for intent in domains[d]}) for d in domains]
         return {
-            "accuracy": share(map(right, meant, asked)),
-            "nearest": share(map(nearest, meant, asked)),
-            "intent": share(
-                d.candidates[0].capability == i for d, i in zip(meant, intents, strict=True)
-            ),
-            "outOfScopeRecall": share(d.outcome == "out_of_scope" for d in refused),
-            "outOfScopeAuroc": auroc(map(in_scope, meant), map(in_scope, refused)),
+            "router": await self.ours(agents_of(train), val, away),
+            "peers": await self.theirs(train, val, away),
+            "domains": await self.ours(ten, [(t, owner[i]) for t, i in val], away),
         }
 
     async def banking(self) -> dict[str, Any]:
-        with self.file("banking77", "train.csv").open(encoding="utf-8", newline="") as file:
-            by = grouped((row["text"], row["category"]) for row in csv.DictReader(file))
-        drawn = random.Random(1)
-        shuffled = {
-            name: drawn.sample(texts, min(len(texts), 40)) for name, texts in sorted(by.items())
-        }
-        agents = [agent(name, {name: texts[:10]}) for name, texts in shuffled.items()]
-        asked = [(text, name) for name, texts in shuffled.items() for text in texts[10:]]
-        table = await RoutingTable.build(agents, self.vectors)
-        decisions = await self.decide(table, (text for text, _ in asked))
-        return {
-            "accuracy": share(map(right, decisions, asked)),
-            "nearest": share(map(nearest, decisions, asked)),
-        }
+        rows = self.data.banking()
+        random.Random(1).shuffle(rows)
+        ours, theirs = [], []
+        for fold in range(5):
+            known = [row for i, row in enumerate(rows) if i % 5 != fold]
+            asked = rows[fold::5]
+            ours.append(await self.ours(agents_of(known), asked))
+            names = FEW if fold else tuple(PEERS)
+            theirs.append(await self.theirs(known, asked, names=names))
+        peers = {name: mean([fold[name] for fold in theirs if name in fold]) for name in PEERS}
+        return {"router": mean(ours), "peers": peers}
+
+    async def few(self) -> dict[str, Any]:
+        sets, _ = self.data.clinc()
+        banking, found = self.data.banking(), {}
+        for count in (5, 10):
+            for name in ("clinc", "banking"):
+                ours, theirs = [], []
+                for seed in range(self.seeds):
+                    known = drawn_of(sets["train"] if name == "clinc" else banking, count, seed)
+                    there = {text for text, _ in known}
+                    asked = sets["val"] if name == "clinc" else banking[seed::4]
+                    asked = [row for row in asked if row[0] not in there]
+                    away = strange(sets) if name == "clinc" else ()
+                    ours.append(await self.ours(agents_of(known), asked, away))
+                    theirs.append(await self.theirs(known, asked, away, FEW))
+                peers = {peer: mean([found[peer] for found in theirs]) for peer in FEW}
+                found[f"{name}{count}"] = {"router": mean(ours), "peers": peers}
+        return found
 
     async def channels(self) -> dict[str, Any]:
-        sets, domains = self._clinc()
+        sets, domains = self.data.clinc()
         train, val = grouped(sets["train"]), grouped(sets["val"])
-        strange = [(text, "") for part in ("oos_train", "oos_val") for text, _ in sets[part]]
         figures: dict[str, list[float]] = defaultdict(list)
         for number in range(self.channels_drawn):
             drawn = random.Random(number)
             agents, asked = channel(drawn, domains, train, val, (5, 10))
-            asked["outOfScope"] = strange
+            asked["outOfScope"] = strange(sets)
             asked["typos"] = [(with_typos(drawn, text), who) for text, who in asked["offered"]]
             table = await RoutingTable.build(agents, self.vectors)
             for name, pairs in asked.items():
@@ -148,150 +198,38 @@ class Bench:
                     figures[name + "Nearest"].append(share(map(nearest, decisions, pairs)))
         return {name: round(statistics.mean(values), 4) for name, values in figures.items()}
 
-    async def latency(self) -> dict[str, Any]:
-        return {str(n): await decision_times(n) for n in (6, 10, 100, 1000)}
+    async def ablation(self) -> dict[str, Any]:
+        """Fewer messages than above, the same for all."""
+        sets, _ = self.data.clinc()
+        rows, away = self.data.banking(), strange(sets)
+        random.Random(1).shuffle(rows)
+        ten, banking10 = drawn_of(sets["train"], 10, 0), drawn_of(rows, 10, 0)
+        there = {text for text, _ in banking10}
+        few = [row for row in rows[::4] if row[0] not in there]
+        found: dict[str, Any] = {}
+        for name in INGREDIENTS:
+            with without(name) as fit:
+                self.router = VectorRouter(self.vectors, fit)
+                found[name] = {
+                    "clinc": await self.ours(agents_of(sets["train"]), sets["val"], away),
+                    "clinc10": await self.ours(agents_of(ten), sets["val"], away),
+                    "banking": await self.ours(agents_of(rows[2000:]), rows[:2000]),
+                    "banking10": await self.ours(agents_of(banking10), few),
+                    "channels": await self.channels(),
+                }
+        self.router = VectorRouter(self.vectors)
+        return found
 
     async def fit(self) -> dict[str, Any]:
-        sets, domains = self._clinc()
-        train, val = grouped(sets["train"]), grouped(sets["val"])
-        strange = [(text, "") for part in ("oos_train", "oos_val") for text, _ in sets[part]]
-        seen: dict[str, list[Features]] = {kind: [] for kind in SHARES}
-        loss = dict.fromkeys((0.02, 0.03, 0.04, 0.05, 0.06), 0.0)
-        for number in range(self.channels_drawn):
-            drawn = random.Random(1000 + number)
-            examples = drawn.choice(((0, 0), (1, 3), (5, 10), (20, 40), (100, 100)))
-            agents, asked = channel(drawn, domains, train, val, examples)
-            table = await RoutingTable.build(agents, self.vectors)
-            for kind, pairs in {**asked, "outOfScope": strange}.items():
-                self.router = VectorRouter(self.vectors, Recorder(seen=seen[kind]))
-                await self.decide(table, (text for text, _ in pairs))
-            for temperature in loss:
-                self.router = VectorRouter(self.vectors, Fit(temperature=temperature))
-                decisions = await self.decide(table, (text for text, _ in asked["offered"]))
-                loss[temperature] += sum(map(surprise, decisions, asked["offered"]))
-        weights = logistic(seen)
-        names = ("score", "lead", "texts", "bias")
-        found = {name: round(float(w), 2) for name, w in zip(names, weights, strict=True)}
-        return {**found, "temperature": min(loss, key=lambda t: loss[t])}
+        return await router_fit.weights(self.data, self.vectors, self.channels_drawn)
 
-    def _clinc(self) -> tuple[dict[str, list[list[str]]], dict[str, list[str]]]:
-        return (
-            json.loads(self.file("clinc150", "clinc150-train-val.json").read_text()),
-            json.loads(self.file("clinc150", "domains.json").read_text()),
-        )
+    async def latency(self) -> dict[str, Any]:
+        return {str(n): await decision_times(n) for n in (6, 10, 100, 1000, 10_000)}
 
 
-# --- channels drawn from a data set ---------------------------------------------------------------
-
-
-def channel(
-    drawn: random.Random, domains: Texts, train: Texts, val: Texts, examples: tuple[int, int]
-) -> tuple[list[RoutableAgent], dict[str, list[Asked]]]:
-    """Six domains as agents with so many examples, and what is asked: of what they offer, of their
-    domains' other intents, and of the other domains.
-    """
-    agents = []
-    asked: dict[str, list[Asked]] = {"offered": [], "beside": [], "elsewhere": []}
-    chosen = drawn.sample(sorted(domains), 6)
-    for domain in chosen:
-        offered = drawn.sample(domains[domain], drawn.randint(4, 8))
-        known = {i: drawn.sample(list(train[i]), drawn.randint(*examples)) for i in offered}
-        agents.append(agent(domain, known))
-        asked["offered"] += [(text, domain) for i in offered for text in val[i]]
-        asked["beside"] += [
-            (t, "") for i in set(domains[domain]) - set(offered) for t in val[i][:4]
-        ]
-    others = [i for domain in domains if domain not in chosen for i in domains[domain]]
-    asked["elsewhere"] = [(text, "") for i in others for text in val[i][:4]]
-    return agents, asked
-
-
-def with_typos(drawn: random.Random, text: str) -> str:
-    """The text with one typing error in ten letters or so: left out, doubled, swapped, replaced."""
-    letters = list(text)
-    for _ in range(max(1, len(text) // 12)):
-        at = drawn.randrange(len(letters) - 1) if len(letters) > 2 else 0
-        kind = drawn.choice(("drop", "double", "swap", "replace"))
-        if kind == "drop":
-            del letters[at]
-        elif kind == "double":
-            letters.insert(at, letters[at])
-        elif kind == "swap":
-            letters[at : at + 2] = letters[at : at + 2][::-1]
-        else:
-            letters[at] = drawn.choice("abcdefghijklmnopqrstuvwxyz")
-    return "".join(letters)
-
-
-def agent(name: str, examples: Texts) -> RoutableAgent:
-    offers = tuple(
-        Capability(name=intent, version="1.0.0", examples=tuple(texts))
-        for intent, texts in examples.items()
-    )
-    return RoutableAgent(name=name, capabilities=offers)
-
-
-def grouped(pairs: Iterable[Sequence[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for text, label in pairs:
-        found[label].append(text)
-    return found
-
-
-# --- fitting --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Recorder(Fit):
-    """Keeps what each message was judged by."""
-
-    seen: list[Features] = field(default_factory=list)
-
-    def meant(self, score: float, lead: float, texts: int) -> float:
-        self.seen.append((score, lead, math.log(texts)))
-        return super().meant(score, lead, texts)
-
-
-def logistic(seen: Mapping[str, Sequence[Features]]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Weights of the features, then the bias, by Newton's method; each kind has its share."""
-    x = np.concatenate([np.c_[np.array(rows), np.ones(len(rows))] for rows in seen.values()])
-    meant = np.concatenate([np.full(len(rows), kind == "offered") for kind, rows in seen.items()])
-    share_of = [np.full(len(rows), SHARES[kind] / len(rows)) for kind, rows in seen.items()]
-    weight = np.concatenate(share_of)
-    found = np.zeros(x.shape[1])
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ found))
-        curvature = (x * (weight * p * (1 - p))[:, None]).T @ x
-        found -= np.linalg.solve(curvature, x.T @ (weight * (p - meant)))
-    return found
-
-
-def surprise(decision: Decision, asked: Asked) -> float:
-    """The negative logarithm of the right agent's share."""
-    mine = next((c.probability for c in decision.candidates if c.agent == asked[1]), 0.0)
-    return -math.log(max(mine, 1e-4) / max(in_scope(decision), 1e-4))
-
-
-# --- figures --------------------------------------------------------------------------------------
-
-
-def right(decision: Decision, asked: Asked) -> bool:
-    return (decision.agent or "") == asked[1]
-
-
-def nearest(decision: Decision, asked: Asked) -> bool:
-    return bool(decision.candidates) and decision.candidates[0].agent == asked[1]
-
-
-def share(values: Iterable[bool]) -> float:
-    found = list(values)
-    return round(sum(found) / len(found), 4)
-
-
-def auroc(meant: Iterable[float], strange: Iterable[float]) -> float:
-    """The probability that a message that is meant scores higher than one that is not."""
-    scored = [*((score, True) for score in meant), *((score, False) for score in strange)]
-    return round(figures.auroc(scored) or 0.0, 4)
+def mean(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of each figure."""
+    return {key: round(statistics.mean(f[key] for f in found), 4) for key in found[0]}
 
 
 class RandomVectors:
@@ -304,35 +242,46 @@ class RandomVectors:
         return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
 
 
-async def decision_times(count: int, repeats: int = 300) -> dict[str, float]:
-    """Milliseconds of a decision over that many agents."""
+async def decision_times(count: int, repeats: int = 300) -> dict[str, Any]:
+    """Milliseconds of a decision over that many agents with ten examples each."""
     vectors = RandomVectors()
     agents = [
-        agent(f"agent-{n}", {f"offer-{n}": [f"text {n} {m}" for m in range(10)]})
-        for n in range(count)
+        agent(f"a{i}", {"offer": [f"message {i}-{k}" for k in range(10)]}) for i in range(count)
     ]
     began = time.perf_counter()
     table = await RoutingTable.build(agents, vectors)
     built = time.perf_counter() - began
     router = VectorRouter(vectors)
     request = RoutingRequest((Message(role="user", content="a message like any other"),))
-    times = []
-    for _ in range(repeats):
-        decision = await router.decide(request, table)
-        times.append(decision.timings["decide"])
-    found = statistics.quantiles(times, n=100)
-    return {"p50": round(found[49], 3), "p99": round(found[98], 3), "table": round(built * 1000, 1)}
+    decided = [(await router.decide(request, table)).timings["decide"] for _ in range(repeats)]
+    found: dict[str, Any] = times(decided) | {"table": round(built * 1000, 1)}
+    if count <= 1000:
+        x = await vectors.embed([row.text for row in table.rows])
+        y = np.repeat(np.arange(count), 11)
+        asked = await vectors.embed(["asked"] * 50)
+        beside = PEERS["semantic-router"](x, y[: len(x)], asked)
+        found["semantic-router"] = times(beside.ms)
+    return found
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--channels", type=int, default=20)
-    parser.add_argument("--only", default="lmos,clinc,banking,channels,latency")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="lmos,clinc,banking,few,channels,ablation,latency")
     arguments = parser.parse_args()
     place = os.environ.get("LMOS_BENCH_DATA")
-    bench = Bench(Path(place) if place else None, embedder(), arguments.channels)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    bench = Bench(Path(place) if place else None, arguments.channels, arguments.seeds)
     wanted = arguments.only.split(",") if place else ["latency"]
-    print(json.dumps({name: await getattr(bench, name)() for name in wanted}, indent=2))
+    sections: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        name: getattr(bench, name) for name in wanted
+    }
+    found = {}
+    for name, section in sections.items():
+        found[name] = await section()
+        print(json.dumps({name: found[name]}), file=sys.stderr)
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

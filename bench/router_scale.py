@@ -174,7 +174,7 @@ def request(text: str) -> RoutingRequest:
 async def decision(sentences: Sentences, sizes: list[int], rival: bool) -> dict[str, Any]:
     found = {}
     for agents in sizes:
-        one = case(sentences, agents)
+        one = case(sentences, agents, messages=200)
         table = await tabled(one)
         router = VectorRouter(one.given)
         times, cpu, right = [], [], 0

@@ -398,7 +398,16 @@ async def wrk(
         text = WRK.replace("BODY", body.decode()).replace("CONVERSATIONS", str(conversations))
         script.write(text)
         script.flush()
-        arguments = ["-t1", f"-c{callers}", f"-d{seconds:g}s", "-s", script.name, url]
+        arguments = [
+            "-t1",
+            f"-c{callers}",
+            f"-d{seconds:g}s",
+            "--timeout",
+            "60s",
+            "-s",
+            script.name,
+            url,
+        ]
         process = await asyncio.create_subprocess_exec("wrk", *arguments, stdout=subprocess.PIPE)
         out, _ = await process.communicate()
     turns, took, failed, p50, p99 = map(int, out.split()[-5:])

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lmos.arc import Agent, Context
     from lmos.model import Message, Turn, TurnEvent
+    from lmos.runtime import Supervisor
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "Context", "Message", "Turn", "TurnEvent", "__version__"]
+__all__ = ["Agent", "Context", "Message", "Supervisor", "Turn", "TurnEvent", "__version__"]
 
 _HOMES = {
     "Agent": "lmos.arc",
     "Context": "lmos.arc",
     "Message": "lmos.model",
+    "Supervisor": "lmos.runtime",
     "Turn": "lmos.model",
     "TurnEvent": "lmos.model",
 }

@@ -151,8 +151,8 @@ CHAT = "/apis/v1/acme/chat/c/message"
 @pytest.mark.parametrize(
     ("path", "body", "method", "status", "code"),
     [
-        (CHAT.replace("acme", "nobody"), turn(), "POST", 404, "CHANNEL_NOT_FOUND"),
-        (CHAT, turn().replace(b'"web"', b'"fax"'), "POST", 404, "CHANNEL_NOT_FOUND"),
+        (CHAT.replace("acme", "nobody"), turn(), "POST", 404, "AGENT_NOT_FOUND"),
+        (CHAT, turn().replace(b'"web"', b'"fax"'), "POST", 404, "AGENT_NOT_FOUND"),
         (CHAT, turn(""), "POST", 400, "INVALID_REQUEST"),
         (CHAT, turn(count=0), "POST", 400, "INVALID_REQUEST"),
         (CHAT, turn(count=5000), "POST", 413, "REQUEST_TOO_LARGE"),

@@ -131,11 +131,13 @@ async def test_a_provider_is_asked_by_its_own_client(
     monkeypatch.setenv("GOOGLE_API_KEY", "key-example")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
     found = embedder("google:gemini-embedding-001")
-    await alike(found)
-    assert server.asked == [("", "key-example", len(TEXTS))]
-    server.failing, server.status = 10**6, 400
-    with pytest.raises(errors.ModelFailed, match="google:gemini-embedding-001 did not answer"):
-        await found.embed(["another"])
+    assert isinstance(found, remote.ProviderEmbedder)
+    async with found._asked._provider:  # its connections are closed at the end
+        await alike(found)
+        assert server.asked == [("", "key-example", len(TEXTS))]
+        server.failing, server.status = 10**6, 400
+        with pytest.raises(errors.ModelFailed, match="google:gemini-embedding-001 did not answer"):
+            await found.embed(["another"])
 
 
 async def test_many_texts_are_asked_in_parts(server: Server) -> None:

@@ -34,7 +34,7 @@ def test_lines_break_between_the_parts_and_keep_to_the_width(width: int) -> None
     lines = told(*(channel(f"channel-{n}", 1) for n in range(9)), width=width)
     assert max(map(len, lines)) <= width
     assert not any(line.lstrip().startswith("·") for line in lines)
-    assert "acme/channel-8 unresolved: need-0 >=1" in lines[-4]
+    assert "acme/channel-8 unresolved: need-0 >=1" in lines[-5]
 
 
 def test_a_channel_without_agents_is_told_in_a_line() -> None:

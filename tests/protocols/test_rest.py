@@ -139,7 +139,7 @@ async def test_silence_is_broken_by_comments(serve: Serve, monkeypatch: pytest.M
     ("responder", "status", "code"),
     [
         (failing, 429, "OVERLOADED"),
-        (unknown, 404, "CHANNEL_NOT_FOUND"),
+        (unknown, 404, "AGENT_NOT_FOUND"),
         (silent, 502, "AGENT_CLIENT_EXCEPTION"),
     ],
 )

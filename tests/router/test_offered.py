@@ -46,7 +46,7 @@ def test_a_reply_names_one_agent(reply: str, meant: str) -> None:
     assert choice.agent == meant
 
 
-@pytest.mark.parametrize("reply", ["both", "Both of them, please", "all three", "either"])
+@pytest.mark.parametrize("reply", ["both", "Both of them, please", "all three"])
 def test_a_reply_for_several_names_none_and_says_why(reply: str) -> None:
     choice = choice_of(reply, OFFERED)
     assert choice
@@ -90,9 +90,10 @@ def test_who_is_offered_one_agent_may_agree() -> None:
     assert choice.agent == "billing"
 
 
-async def decide(text: str, *offered: str) -> Decision:
+async def decide(text: str, *offered: str, before: str = "") -> Decision:
     table = await RoutingTable.build((*OFFERED, WEATHER), embedder())
-    request = RoutingRequest((Message(role="user", content=text),), offered=offered)
+    said = [Message(role="user", content=part) for part in (before, text) if part]
+    request = RoutingRequest(tuple(said), offered=offered)
     return await VectorRouter(embedder()).decide(request, table)
 
 
@@ -104,6 +105,29 @@ async def test_the_router_takes_the_reply() -> None:
     both = await decide("both", "parcels", "billing")
     assert both.outcome == "clarify"
     assert [c.agent for c in both.candidates] == ["parcels", "billing"]
+
+
+async def test_both_get_their_parts_of_what_was_asked_before() -> None:
+    request = "where is my parcel, and then I want to know how much I owe"
+    for offered in (("parcels", "billing"), ("billing", "parcels")):
+        decision = await decide("both please", *offered, before=request)
+        assert decision.outcome == "multi"
+        assert [(task.agent, task.text) for task in decision.tasks] == [
+            ("parcels", "where is my parcel"),
+            ("billing", "I want to know how much I owe"),
+        ]
+    whole = await decide("both", "parcels", "billing", before="what about my last order?")
+    assert [(task.agent, task.text) for task in whole.tasks] == [
+        ("parcels", "what about my last order?"),
+        ("billing", "what about my last order?"),
+    ]
+
+
+@pytest.mark.parametrize("reply", ["either", "any of them", "whichever"])
+def test_whom_any_agent_suits_gets_the_first(reply: str) -> None:
+    choice = choice_of(reply, OFFERED)
+    assert choice
+    assert choice.agent == "billing"
 
 
 async def test_without_an_offer_the_words_are_decided_as_ever() -> None:

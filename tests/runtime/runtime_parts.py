@@ -64,6 +64,10 @@ class Player:
         self.closed = asyncio.Event()
         self.play: Play = self.repeat
 
+    @property
+    def responder(self) -> Responder:
+        return self.respond
+
     async def respond(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         self.turns.append(turn)
         try:
@@ -104,10 +108,10 @@ class Player:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
     """The app's URL while it is served; at the end all connections are cut at once."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="critical", lifespan="off")
     config.load()
     server = uvicorn.Server(config)
@@ -198,6 +202,14 @@ class Platform:
         """Puts the agent, status included, into the store, and waits until the routing knows."""
         await self.store.apply(agent, "test")
         await self.store.patch_status(agent)
+        await self.settled()
+
+    async def arrange(self, tenant: str = "acme", **how: Any) -> None:
+        """Changes how the agents of the tenant's channel answer together."""
+        found = await self.store.get(ChannelRouting, f"{tenant}-web")
+        assert found
+        spec = ChannelRoutingSpec.model_validate(found.spec.model_dump() | how)
+        await self.store.apply(found.but(spec=spec), "test")
         await self.settled()
 
     async def settled(self) -> None:

@@ -90,7 +90,7 @@ async def test_a_decision_on_what_is_not_there_is_404(
         path = f"{url}/apis/v1/tenants/{tenant}/channels/{channel}/decision"
         async with session.post(path, json={"text": "hi"}) as response:
             found = await response.json(content_type=None)
-        assert (response.status, found["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+        assert (response.status, found["errorCode"]) == (404, "AGENT_NOT_FOUND")
 
 
 async def test_an_agent_that_breaks_is_an_error_over_rest(

@@ -63,10 +63,10 @@ async def test_an_agents_question_over_rest(client: Client, platform: Platform) 
 
 async def test_what_is_not_there_is_404_and_names_nothing_of_others(client: Client) -> None:
     status, body = await client.post("/apis/v1/acme/chat/c/message", said("hi", "ivr"))
-    assert (status, body["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+    assert (status, body["errorCode"]) == (404, "AGENT_NOT_FOUND")
     assert "it has web" in body["message"]
     status, body = await client.post("/apis/v1/initech/chat/c/message", said("hi"))
-    assert (status, body["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+    assert (status, body["errorCode"]) == (404, "AGENT_NOT_FOUND")
     assert "acme" not in body["message"]
     assert "globex" not in body["message"]
     explicit = said("hi")
@@ -131,8 +131,16 @@ async def test_channels_are_agents_of_graphql(client: Client) -> None:
     respond = graphql.responder(client.url, "acme/web")
     async with aclosing(respond(turn_of("how much do I owe"))) as events:
         assert answer([event async for event in events]) == "billing: how much do I owe"
-    for name, words in (("acme/ivr", "it has web"), (None, "no channel is named")):
-        async with aclosing(graphql.responder(client.url, name)(turn_of("hi"))) as events:
+    # clients of the original name tenant and channel in the turn's context
+    for name in (None, "lmos-runtime"):
+        async with aclosing(graphql.responder(client.url, name)(turn_of("my bill"))) as events:
+            assert answer([event async for event in events]) == "billing: my bill"
+    nowhere = turn_of("hi").but(channel="")
+    for name, turn, words in (
+        ("acme/ivr", turn_of("hi"), "it has web"),
+        (None, nowhere, "which channel"),
+    ):
+        async with aclosing(graphql.responder(client.url, name)(turn)) as events:
             failed = [event async for event in events][-1]
         assert isinstance(failed, Failed)
         assert failed.error.code == "CHANNEL_NOT_FOUND"
@@ -147,7 +155,7 @@ async def test_channels_are_agents_of_agui(client: Client) -> None:
     body = {"threadId": "c", "runId": "r", "messages": said}
     for path in ("/agui/acme/ivr", "/agui"):
         status, found = await client.post(path, body)
-        assert (status, found["errorCode"]) == (404, "CHANNEL_NOT_FOUND")
+        assert (status, found["errorCode"]) == (404, "AGENT_NOT_FOUND")
 
 
 async def test_a_channel_is_an_a2a_agent_that_points_at_the_platform(client: Client) -> None:

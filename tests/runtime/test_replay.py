@@ -74,6 +74,17 @@ async def test_the_same_router_over_the_same_table_decides_the_same(platform: Pl
     assert not again.differences
 
 
+async def test_what_no_router_decided_is_left_out(platform: Platform) -> None:
+    keeping(platform)
+    await platform.arrange(fallback=["human"])
+    for text in ("who won the world cup", BILLS, BILLS):
+        await platform.turn(text, "people")
+    found = await records(platform)
+    assert [record.decision.stage == "human" for record in found] == [False, True, True]
+    again = await replayed(found, VectorRouter(embedder()), await own_table(platform))
+    assert (again.total, again.equal) == (1, 1)
+
+
 async def test_another_table_shows_where_messages_would_go(platform: Platform) -> None:
     keeping(platform)
     found = await logged(platform, BILLS, PARCELS)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from runtime_parts import Platform, answer, routing, turn_of
 
-from lmos.model import ChannelRouting, Decided, Handover, ObjectMeta, Started, errors
+from lmos.model import ChannelRouting, Decided, Handover, Key, ObjectMeta, Started, errors
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
@@ -74,6 +74,7 @@ async def test_an_agent_that_leaves_the_channel_loses_its_conversations(
     await platform.turn("how much do I owe")
     _, orders = (await acme(platform)).spec.capability_groups
     await platform.store.apply(routing("acme", orders), "test")
+    await platform.store.delete(Key(kind="Agent", namespace="default", name="billing"))
     await until(left)
     events = await platform.turn("and last month?")
     assert isinstance(events[0], Started)

@@ -7,7 +7,7 @@ answers turns, so every protocol can serve it. `Context` is what its functions k
 """
 
 from lmos.arc.agent import Agent
-from lmos.arc.budget import Budget, RateLimit
+from lmos.arc.budget import RateLimit
 from lmos.arc.context import Context, Datum, Dep
 from lmos.arc.mcp_tools import mcp, mcp_from_environment
 from lmos.arc.memory import Memory, MemorySettings, Remembering
@@ -16,6 +16,7 @@ from lmos.arc.signals import Ask, Break, HandOver, Retry, Signal
 from lmos.arc.summaries import summarised_by
 from lmos.arc.team import Chain, Remote, Team
 from lmos.arc.words import Words
+from lmos.llm.budget import Budget
 from lmos.model import Skill
 
 __all__ = [

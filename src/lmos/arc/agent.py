@@ -22,7 +22,7 @@ from lmos.arc.adl import (
     check_tools,
 )
 from lmos.arc.adl.compat import ArcUseCase
-from lmos.arc.budget import Budget, RateLimit
+from lmos.arc.budget import RateLimit
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import GIVEN
 from lmos.arc.engine import Engine
@@ -39,6 +39,7 @@ from lmos.arc.team import Answering
 from lmos.arc.tools import TIMEOUT, Tool, tool_of
 from lmos.arc.turns import AgentTurn
 from lmos.llm import ModelChoice, ScriptedModel
+from lmos.llm.budget import Budget
 from lmos.model import (
     Capability,
     Description,

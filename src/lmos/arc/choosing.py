@@ -77,10 +77,10 @@ class Chooser:
         continues = decision.sticky and decision.agent == active
         return Choice(
             ranked=tuple(there[i] for i in dict.fromkeys([*ids, *there])),
-            meant=decision.agent is not None and bool(ids),
+            meant=decision.outcome != "out_of_scope" and bool(ids),
             sure=_sure(decision, ids),
             continues=continues,
-            doubt=decision.confidence if decision.agent is None else 0.0,
+            doubt=decision.confidence if decision.outcome == "out_of_scope" else 0.0,
         )
 
     async def nearest(self, text: str, options: Sequence[str]) -> tuple[int, float]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lmos.arc import team
 from lmos.arc.arguments import tools_of
-from lmos.arc.asking import Models
-from lmos.arc.budget import Budget
 from lmos.arc.choosing import Chooser
 from lmos.arc.context import Context, Dependencies
 from lmos.arc.direct import Direct
@@ -18,15 +16,16 @@ from lmos.arc.memory import MemorySettings
 from lmos.arc.output import Output
 from lmos.arc.running import valued
 from lmos.arc.tools import Tool
-from lmos.llm import ModelChoice, ScriptedModel, embedder, resolve_model
+from lmos.llm import ModelChoice, embedder, resolve_model
+from lmos.llm.asking import Models
+from lmos.llm.budget import Budget
+from lmos.llm.models import given
 from lmos.model import Message, State, Turn, TurnEvent, errors
 from lmos.state import History
 
 log = logging.getLogger("lmos.arc")
 
 if TYPE_CHECKING:
-    from pydantic_ai.models import Model
-
     from lmos.arc.agent import Agent
 
 
@@ -269,14 +268,6 @@ class Engine:
 def _same(some: Mapping[str, Tool], others: Mapping[str, Tool]) -> bool:
     """Whether the tools are the very same ones."""
     return len(some) == len(others) and all(some.get(name) is t for name, t in others.items())
-
-
-def given(model: "Model | ScriptedModel") -> ModelChoice:
-    """A model object as a choice."""
-    model = model.model if isinstance(model, ScriptedModel) else model
-    choice = ModelChoice(model.model_name, "given to the agent")
-    choice.__dict__["model"] = model
-    return choice
 
 
 def _varies(spec: Any) -> bool:

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmos.arc import approval
-from lmos.arc.asking import Models, history_of, usage_of
 from lmos.arc.context import Context, Datum
 from lmos.arc.output import REPAIRS, TOOL, Misfit, Output
 from lmos.arc.running import Wanted, run_tools
 from lmos.arc.tools import Tool
+from lmos.llm.asking import Models, history_of, usage_of
 from lmos.model import Message, TextDelta, TurnEvent, Usage, errors
 
 if TYPE_CHECKING:

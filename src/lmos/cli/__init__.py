@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "conversations": ("lmos.cli.conversations", "List, show, judge and delete conversations."),
     "decisions": ("lmos.cli.decisions", "Read the log of decisions."),
     "replay": ("lmos.cli.replay", "Decide a log again and show what differs."),
+    "humans": ("lmos.cli.humans", "List conversations that are with people, release one."),
     "get": ("lmos.cli.get", "List agents, channels or routings."),
     "resolve": ("lmos.cli.resolve", "Resolve channels against agents, offline."),
     "route": ("lmos.cli.route", "Route one message over a file of agents, offline."),
@@ -25,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("lmos.cli.eval", "Measure a router on labelled messages."),
     "adl": ("lmos.cli.adl", "Check, format, compile and test use cases."),
     "serve": ("lmos.cli.serve", "Serve agents over A2A, OpenAI and more."),
+    "runtime": ("lmos.cli.runtime", "Serve turns of tenants' channels, without agents."),
+    "key": ("lmos.cli.key", "Make an API key for a tenant."),
     "new": ("lmos.cli.new", "Start a new agent."),
     "version": ("lmos.cli.version", "Print the version."),
 }

@@ -111,4 +111,7 @@ def _lines(resolution: "Resolution") -> list[str]:
     for unresolved in missing:
         needs = f"{unresolved.name} {unresolved.version}"
         lines.append(f"  {needs:<36} {unresolved.reason}: {unresolved.message}")
+    fallback = channel.status.condition("Fallback")
+    if fallback and fallback.status == "False":
+        lines.append(f"  {'fallback':<36} {fallback.reason}: {fallback.message}")
     return lines

@@ -51,6 +51,12 @@ _OWN = ("targets", "host", "port", "fd", "reload", "stdio")
     show_default=True,
     help="Claim with the user's id; '' for none.",
 )
+@click.option(
+    "--trust-runtime",
+    metavar="URL",
+    envvar="LMOS_TRUST_RUNTIME",
+    help="Let only this runtime ask, and believe what it states of users.",
+)
 @click.option("--cors-origin", metavar="ORIGIN", multiple=True, help="Page that may ask, or *.")
 @click.option("--stdio", is_flag=True, help="Serve MCP on standard streams instead.")
 @click.option("--dev", is_flag=True, help="Open tools, events and the check of use cases to all.")
@@ -84,7 +90,7 @@ def command(
 
         agents = [load(target) for target in targets]
         fd = _listening(host, port) if fd is None else fd
-        serve(agents, host, port, fd, settings(**options))
+        serve(agents, host, port, fd, settings([a.name for a in agents], **options))
     except LmosError as error:
         click.echo(error.message, err=True)
         sys.exit(1)
@@ -123,20 +129,31 @@ def _given(ctx: click.Context) -> list[str]:
 
 
 def settings(
+    names: Sequence[str] = (),
     *,
     grpc: str | None = None,
     api_key_env: Sequence[str] = (),
     cors_origin: Sequence[str] = (),
     user_claim: str = "sub",
     dev: bool = False,
+    trust_runtime: str | None = None,
     **tokens: Any,
 ) -> "Settings":
-    """How to serve, from the options. `InvalidInput` names the option that cannot be used."""
-    from lmos.arc.serving import Cors, Settings
+    """How to serve the agents of these names, from the options. `InvalidInput` names the option
+    that cannot be used.
+    """
+    from lmos.arc.serving import Cors, Settings, trusting
+    from lmos.model.errors import InvalidInput
 
+    if trust_runtime:
+        auth: Auth | None = trusting(trust_runtime, *names, issuer=tokens.pop("jwt_issuer", None))
+        if api_key_env or any(tokens.values()):
+            raise InvalidInput("--trust-runtime lets nobody else in; leave keys and --jwt- out")
+    else:
+        auth = _auth(api_key_env, user_claim, tokens)
     address = grpc if not grpc or ":" in grpc else f"127.0.0.1:{grpc}"
     return Settings(
-        auth=_auth(api_key_env, user_claim, tokens),
+        auth=auth,
         cors=Cors(origins=tuple(cors_origin)) if cors_origin else None,
         grpc=address or "",
         dev=dev,

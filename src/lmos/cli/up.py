@@ -11,6 +11,14 @@ import click
 @click.option("--port", type=int, help="Port (default: 8080, or a free one if that is taken).")
 @click.option("--no-console", is_flag=True, help="Leave the page out.")
 @click.option(
+    "--identity",
+    metavar="PATH",
+    envvar="LMOS_IDENTITY",
+    default="",
+    help="Tenant manifests: who may ask in whose name. Leaves the page out.",
+)
+@click.option("--open", "open_", is_flag=True, help="Let everybody ask, from other machines too.")
+@click.option(
     "--router",
     metavar="NAME",
     default="cascade",
@@ -37,6 +45,8 @@ def command(
     host: str,
     port: int | None,
     no_console: bool,
+    identity: str,
+    open_: bool,
     router: str,
     router_model: str,
     fit: Path | None,
@@ -49,5 +59,12 @@ def command(
     from lmos.local.routing import Routing
     from lmos.local.run import run
 
-    routing = Routing(router, router_model, fit)
-    run(directory, host=host, port=port, console=not no_console, routing=routing)
+    run(
+        directory,
+        host=host,
+        port=port,
+        console=not no_console,
+        identity=identity,
+        open_to_all=open_,
+        routing=Routing(router, router_model, fit),
+    )

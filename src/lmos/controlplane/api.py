@@ -20,24 +20,31 @@ from lmos.controlplane.events import EventLog
 from lmos.model import API_GROUP, API_VERSION, STABLE, Channel, ChannelRouting, Resource, Store
 from lmos.model import kind_of as kind_named
 from lmos.model.errors import Gone, InvalidInput, LmosError, NotFound, face_of
-from lmos.protocols import http
+from lmos.protocols import http, limits
 
 GROUP_PATH = f"/apis/{API_GROUP}/v1"
 
 
 def routes(store: Store, events: EventLog) -> list[Route]:
     """Everything of this module, to be put into an application."""
-    objects, tenants, log = _Objects(store), _Tenants(store), _Events(events)
+    objects, log = _Objects(store), _Events(events)
     named = "/namespaces/{namespace}/{plural}"
-    channels = "/apis/v1/tenants/{tenant}/channels"
     return [
         Route(GROUP_PATH + "/{plural}", objects.list, methods=["GET"]),
         Route(GROUP_PATH + named, objects.list, methods=["GET"]),
         Route(GROUP_PATH + named + "/{name}", objects.get, methods=["GET"]),
+        *tenant_routes(store),
+        Route("/apis/v1/events", log.stream, methods=["GET"]),
+    ]
+
+
+def tenant_routes(store: Store, prefix: str = "") -> list[Route]:
+    """What the original operator answers, and its runtime passes on."""
+    tenants, channels = _Tenants(store), prefix + "/apis/v1/tenants/{tenant}/channels"
+    return [
         Route(channels, tenants.channels, methods=["GET"]),
         Route(channels + "/{channel}", tenants.channel, methods=["GET"]),
         Route(channels + "/{channel}/routing", tenants.routing, methods=["GET"]),
-        Route("/apis/v1/events", log.stream, methods=["GET"]),
     ]
 
 
@@ -110,7 +117,8 @@ class _Tenants:
 
     async def channels(self, request: Request) -> Response:
         found, _ = await self._store.list(Channel)
-        mine = [c for c in found if _matches(c, request)]
+        wanted = _wanted(request)
+        mine = [c for c in found if _place(c) == wanted]
         return _tagged(request, [c.wire() for c in mine])
 
     async def channel(self, request: Request) -> Response:
@@ -124,12 +132,12 @@ class _Tenants:
     def _first(
         self, request: Request, found: "list[Channel] | list[ChannelRouting]", what: str
     ) -> Response:
-        wanted = request.path_params["channel"]
+        name, wanted = request.path_params["channel"], _wanted(request)
         for resource in found:
-            if resource.channel == wanted and _matches(resource, request):
+            if resource.channel == name and _place(resource) == wanted:
                 return _tagged(request, _public(resource))
         tenant = request.path_params["tenant"]
-        error = NotFound(f"tenant {tenant} has no {what} {wanted}")
+        error = NotFound(f"tenant {tenant} has no {what} {name}")
         body = {**http.problem(error, request.url.path), "error": error.message}
         return http.json_response(body, 404, media_type="application/problem+json")
 
@@ -180,12 +188,21 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 20
 
 
-def _matches(resource: Channel | ChannelRouting, request: Request) -> bool:
-    return (
-        resource.tenant == request.path_params["tenant"]
-        and resource.subset == (request.headers.get("x-subset") or STABLE)
-        and resource.metadata.namespace == (request.headers.get("x-namespace") or "default")
+def _place(resource: Channel | ChannelRouting) -> tuple[str, str, str]:
+    return resource.tenant, resource.subset, resource.metadata.namespace
+
+
+def _wanted(request: Request) -> tuple[str, str, str]:
+    """The tenant, subset and namespace that the request asks for."""
+    subset, namespace = (
+        _named(request, "x-subset", STABLE),
+        _named(request, "x-namespace", "default"),
     )
+    return request.path_params["tenant"], subset, namespace
+
+
+def _named(request: Request, header: str, default: str) -> str:
+    return limits.check_name(header, request.headers.get(header) or default)
 
 
 # --- writing responses ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from functools import cached_property
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
+from lmos.llm.scripted import ScriptedModel
 from lmos.model import errors
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ def resolve_model(
     if wanted := known.get("LMOS_MODEL"):
         return _choice(wanted, "set by LMOS_MODEL") if wanted != "auto" else _found(known)
     return _found(known)
+
+
+def given(model: "Model | ScriptedModel") -> ModelChoice:
+    """A model object as a choice."""
+    model = model.model if isinstance(model, ScriptedModel) else model
+    choice = ModelChoice(model.model_name, "given as an object")
+    choice.__dict__["model"] = model
+    return choice
 
 
 def addressed(name: str) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lmos.local.identity import identity_words
 from lmos.local.worker import Worker
 from lmos.model import Agent, Channel
 
@@ -55,6 +56,7 @@ def banner(
     router: str,
     url: str,
     console: bool,
+    identity: str = "",
     width: int = 100,
 ) -> str:
     """Everything that runs and where, as lines no wider than `width`."""
@@ -64,6 +66,7 @@ def banner(
         ("channels", " · ".join(channel_words(channels))),
         ("model", model),
         ("router", router),
+        ("identity", identity_words(identity)),
         ("chat" if console else "api", f"{chat}api {url}/apis/v1    stop with Ctrl-C"[
             0 if console else 4 :
         ]),

@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
@@ -17,14 +17,15 @@ from lmos.llm.kept import KeptVectors
 from lmos.local import watching
 from lmos.local.agents import LocalAgents
 from lmos.local.banner import banner
+from lmos.local.identity import Known, check_open, identified
 from lmos.local.output import Output
 from lmos.local.project import Project
-from lmos.local.routing import Routing, words_of
+from lmos.local.routing import Routing, embedding, indexes, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
-from lmos.protocols import connecting, http
+from lmos.protocols import connecting
 from lmos.router import Router
-from lmos.runtime import Routings, Settings, Supervisor
+from lmos.runtime import Routings, Settings, Supervisor, identity
 from lmos.runtime import app as runtime_app
 from lmos.state import open_state
 from lmos.store import DirectoryStore
@@ -36,7 +37,9 @@ SETTLE_TIMEOUT = 15.0
 class Platform:
     """Runs a project until `stop` is called or it is cancelled; nothing is left running then.
 
-    `after_start` is awaited once everything has settled.
+    `identity` is where the Tenants with their keys are, as `open_source` reads it; without it
+    everybody on this machine may ask, and others only where `open_to_all` says so. With it there is
+    no page, which knows no keys. `after_start` is awaited once everything has settled.
     """
 
     def __init__(
@@ -46,13 +49,17 @@ class Platform:
         host: str = "127.0.0.1",
         port: int | None = None,
         console: bool = True,
+        identity: str = "",
+        open_to_all: bool = False,
         routing: Routing | None = None,
         output: Output | None = None,
         after_start: "Callable[[Platform], Awaitable[None]] | None" = None,
     ) -> None:
+        check_open(host, bool(identity), open_to_all)
         self.project = project
         self.events = EventLog()
-        self._console = console
+        self._identity = identity
+        self._console = console and not identity
         self._output = output or Output()
         self._routing = routing or Routing()
         self._after_start = after_start
@@ -83,7 +90,7 @@ class Platform:
         """Starts everything, says where it is, and runs until stopped."""
         start_tracing("lmos")
         self._output.progress("loading the embedding model")
-        state = open_state("sqlite", self.project.state)
+        state = open_state(os.environ.get("LMOS_STATE") or "sqlite", self.project.state)
         try:
             async with (
                 DirectoryStore(
@@ -93,24 +100,27 @@ class Platform:
                 ControlPlane(
                     store, describe=registry.describe, probe=registry.probe, events=self.events
                 ),
-                Routings(store, self._table_embedder()) as routings,
+                Routings(store, self._table_embedder(), indexes()) as routings,
+                identified(self._identity) as known,
             ):
-                router = self._routing.open(llm.embedder(), self.project.directory)
+                opened = partial(self._routing.open, embedding(), self.project.directory)
+                router = opened()
                 supervisor = Supervisor(
                     routings,
                     router,
                     state,
                     settings=Settings.read(os.environ),
-                    shared=False,
-                    open_router=self._shadow,
+                    shared="://" in os.environ.get("LMOS_STATE", ""),
+                    open_router=opened,
+                    sign=known.sign,
                 )
                 try:
-                    async with self._serving(self._app(store, supervisor), supervisor):
+                    async with self._serving(self._app(store, supervisor, known), supervisor):
                         await self._started(store, agents, routings, router)
                         await self._stop.wait()
                         self._output.line("stopping")
                 finally:
-                    await supervisor.close()
+                    await supervisor.stop()
         finally:
             self._listener.close()
             await connecting.disconnect()
@@ -119,13 +129,9 @@ class Platform:
 
     # --- parts ------------------------------------------------------------------------------------
 
-    def _shadow(self, name: str) -> Router:
-        """A router that decides beside turns, with the platform's model and fitted numbers."""
-        return replace(self._routing, router=name).open(llm.embedder(), self.project.directory)
-
     def _table_embedder(self) -> KeptVectors:
         """What embeds the texts of tables, and those alone: users' messages stay off the disk."""
-        return KeptVectors(llm.embedder(), self.project.state / "vectors.sqlite")
+        return KeptVectors(embedding(), self.project.state / "vectors.sqlite")
 
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
@@ -143,13 +149,16 @@ class Platform:
         async for changed in watching.changes(self.project):
             await agents.changed(changed)
 
-    def _app(self, store: DirectoryStore, supervisor: Supervisor) -> Starlette:
-        routes: list[BaseRoute] = [*runtime_app.routes(supervisor), *api.routes(
-            store, self.events
-        )]  # fmt: skip
+    def _app(self, store: DirectoryStore, supervisor: Supervisor, known: Known) -> Starlette:
+        routes: list[BaseRoute] = [
+            *runtime_app.routes(supervisor, known.serving()),
+            *identity.for_users(api.tenant_routes(store)),
+            *api.routes(store, self.events),
+        ]
         if not self._console:
-            routes.append(Route("/", lambda _: RedirectResponse("/health")))
-        app = Starlette(routes=routes, exception_handlers=http.exception_handlers)
+            home = Route("/", lambda _: RedirectResponse("/health"))
+            routes += identity.open_to_all([home])
+        app = runtime_app.application(routes, known.tenants)
         if self._console:
             self._mount_console(app, store, supervisor)
         return app
@@ -203,6 +212,7 @@ class Platform:
                 router=words_of(router),
                 url=self.url,
                 console=self._console,
+                identity=self._identity,
                 width=self._output.width,
             )
         )
@@ -225,7 +235,7 @@ async def _warm() -> None:
     Where that fails, each turn says so.
     """
     with contextlib.suppress(errors.LmosError):
-        await llm.embedder().embed(["hello"])
+        await embedding().embed(["hello"])
 
 
 async def _quiet(store: DirectoryStore, routings: Routings) -> None:

@@ -1,10 +1,13 @@
 """Which router the platform uses, and what it tells of it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmos import llm
 from lmos.model import Embedder
 from lmos.router import DEFAULT, Fit, Router, open_router
+from lmos.router.index import Indexes, open_indexes
 
 #: The router's fitted numbers in a project.
 FIT = "router.json"
@@ -20,13 +23,24 @@ class Routing:
     model: str = "auto"
     fit: Path | None = None
 
-    def open(self, embedder: Embedder, project: Path) -> Router:
-        """The router for a project's directory. `InvalidInput` when there is none of that name, it
+    def open(self, embedder: Embedder, project: Path, name: str = "") -> Router:
+        """The router for a project's directory, or another one by its name that may ask the same
+        model by the same numbers. `InvalidInput` when there is none of that name, it
         needs a model, or the fitted numbers cannot be read.
         """
         path = self.fit or project / FIT
         fit = Fit.read(path) if self.fit or path.is_file() else None
-        return open_router(self.router, embedder, self.model, fit=fit)
+        return open_router(name or self.router, embedder, self.model, fit=fit)
+
+
+def embedding() -> Embedder:
+    """The model that messages and tables are embedded with, by `LMOS_EMBEDDER`."""
+    return llm.embedder(os.environ.get("LMOS_EMBEDDER") or "minilm")
+
+
+def indexes() -> Indexes:
+    """Where large tables are looked up, by `LMOS_INDEX`."""
+    return open_indexes(os.environ.get("LMOS_INDEX", ""))
 
 
 def words_of(router: Router) -> str:

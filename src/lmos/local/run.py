@@ -20,13 +20,15 @@ def run(
     host: str = "127.0.0.1",
     port: int | None = None,
     console: bool = True,
+    identity: str = "",
+    open_to_all: bool = False,
     routing: Routing | None = None,
     after_start: Callable[[Platform], Awaitable[None]] | None = None,
 ) -> None:
     """Runs the platform of a directory until SIGINT or SIGTERM.
 
-    `after_start` is awaited once the platform has settled. A second signal ends the process at
-    once.
+    `after_start` is awaited once the platform has settled; the rest is `Platform`'s. A second
+    signal ends the process at once.
     """
     project = Project.at(directory)
 
@@ -36,6 +38,8 @@ def run(
             host=host,
             port=port,
             console=console,
+            identity=identity,
+            open_to_all=open_to_all,
             routing=routing,
             after_start=after_start,
         )

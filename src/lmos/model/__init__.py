@@ -2,8 +2,8 @@
 
 An application's message becomes a `Turn`; a `Responder` answers it with `TurnEvent`s; the router's
 part in that is a `Decision`. What the platform consists of is described by resources (`Agent`,
-`Channel`, `ChannelRouting`, `ChannelRollout`) in a `Store`. Everything that fails, fails with an
-`LmosError`.
+`Channel`, `ChannelRouting`, `ChannelRollout`, `Tenant`) in a `Store`. Everything that fails, fails
+with an `LmosError`.
 """
 
 from lmos.model.base import Model, Strict
@@ -31,12 +31,14 @@ from lmos.model.record import Asked, DecisionRecord, Ended, Feedback, Shadowed
 from lmos.model.resources import (
     API_GROUP,
     API_VERSION,
+    HUMAN,
     KINDS,
     STABLE,
     Agent,
     AgentAddress,
     AgentSpec,
     AgentStatus,
+    ApiKey,
     Capability,
     CapabilityGroup,
     Channel,
@@ -45,13 +47,19 @@ from lmos.model.resources import (
     ChannelRoutingSpec,
     ChannelSpec,
     ChannelStatus,
+    Collaboration,
     Condition,
+    FallbackStep,
     Key,
     ObjectMeta,
     RequiredCapability,
     Resource,
     RoutedCapability,
     Status,
+    Tenant,
+    TenantSpec,
+    TokenIssuer,
+    TurnLimits,
     UnresolvedCapability,
     kind_of,
 )
@@ -91,6 +99,7 @@ from lmos.model.turn import (
 __all__ = [
     "API_GROUP",
     "API_VERSION",
+    "HUMAN",
     "KINDS",
     "STABLE",
     "TERMINAL",
@@ -101,6 +110,7 @@ __all__ = [
     "AgentStatus",
     "AnonymizationEntity",
     "Answer",
+    "ApiKey",
     "Asked",
     "BinaryData",
     "Candidate",
@@ -113,6 +123,7 @@ __all__ = [
     "ChannelRoutingSpec",
     "ChannelSpec",
     "ChannelStatus",
+    "Collaboration",
     "Condition",
     "Conversation",
     "Decided",
@@ -126,6 +137,7 @@ __all__ = [
     "ErrorInfo",
     "Evidence",
     "Failed",
+    "FallbackStep",
     "Feedback",
     "Handover",
     "InputContext",
@@ -156,12 +168,16 @@ __all__ = [
     "Strict",
     "SubTask",
     "SystemContext",
+    "Tenant",
+    "TenantSpec",
     "Terminal",
     "TextDelta",
+    "TokenIssuer",
     "ToolCall",
     "ToolResult",
     "Turn",
     "TurnEvent",
+    "TurnLimits",
     "UnresolvedCapability",
     "Usage",
     "User",

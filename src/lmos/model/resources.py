@@ -1,15 +1,16 @@
-"""What the platform is described with: Agents, Channels, ChannelRoutings and ChannelRollouts.
+"""What the platform is described with: Agents, Channels, ChannelRoutings, ChannelRollouts, Tenants.
 
 Group, kinds, field names, labels and defaults are those of the original's custom resources, so its
 manifests are read unchanged. Fields it does not have are optional additions. Tenant, channel and
-subset of a Channel are labels there; here they may stand in the spec too, which then wins.
+subset of a Channel are labels there; here they may stand in the spec too, which then wins. The kind
+Tenant is an addition.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from lmos.model.base import Model, Strict, Tuple, unique
 
@@ -176,6 +177,9 @@ class Agent(Resource):
 
 Strategy = Literal["HIGHEST", "MOST_SIMILAR"]
 ResolvePolicy = Literal["Partial", "AllOrNothing", "KeepLastGood"]
+Collaboration = Literal["routed", "supervised"]
+#: The queue of people that a fallback means where it names none.
+HUMAN = "human"
 UnresolvedReason = Literal[
     "NoProvider",
     "VersionMismatch",
@@ -208,14 +212,56 @@ class UnresolvedCapability(Model):
     nearest: Tuple[str] = ()
 
 
+class FallbackStep(Strict):
+    """Who answers when those before cannot: an agent of the channel by name, whoever serves a
+    capability of it, or people. `human` is their queue or address, and `message` what the user is
+    told then. The word `human` alone is a step too: people, in the queue of that name.
+    """
+
+    agent: str = ""
+    capability: str = ""
+    human: str = ""
+    message: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return {"human": HUMAN} if value == HUMAN else value
+
+    @model_validator(mode="after")
+    def _one(self) -> "FallbackStep":
+        if sum(map(bool, (self.agent, self.capability, self.human))) != 1:
+            raise ValueError("a step of a fallback names one of agent, capability and human")
+        return self
+
+    def __str__(self) -> str:
+        return self.agent or self.capability or self.human
+
+
+def _chain(steps: tuple[FallbackStep, ...]) -> tuple[FallbackStep, ...]:
+    """The steps. Nobody comes after people: the conversation is theirs."""
+    if any(step.human for step in steps[:-1]):
+        raise ValueError("in a fallback, human comes last")
+    return steps
+
+
+Fallback = Annotated[Tuple[FallbackStep], AfterValidator(_chain)]
+
+
 class ChannelSpec(Strict):
-    """What a channel needs. `tenant`, `channel` and `subset` win over the labels (addition)."""
+    """What a channel needs. `tenant`, `channel` and `subset` win over the labels (addition).
+
+    Additions too: `collaboration` says who decides which agents answer, the router (`routed`) or a
+    language model that asks them (`supervised`); `fallback` who answers when those cannot.
+    """
 
     required_capabilities: Tuple[RequiredCapability]
     tenant: str = ""
     channel: str = ""
     subset: str = ""
     resolve_policy: ResolvePolicy = "Partial"
+    collaboration: Collaboration = "routed"
+    fallback: Fallback = ()
 
     @field_validator("required_capabilities")
     @classmethod
@@ -281,9 +327,11 @@ class CapabilityGroup(Model):
 
 
 class ChannelRoutingSpec(Model):
-    """The agents that serve a channel."""
+    """The agents that serve a channel, and how, as the Channel says."""
 
     capability_groups: Tuple[CapabilityGroup] = ()
+    collaboration: Collaboration = "routed"
+    fallback: Fallback = ()
 
 
 class ChannelRouting(Resource):
@@ -347,11 +395,69 @@ class ChannelRollout(Resource):
     status: Status = Status()
 
 
+# --- Tenant --------------------------------------------------------------------------------------
+
+
+class ApiKey(Strict):
+    """A key that opens a tenant, known by its SHA-256 in hexadecimal alone. Keys are made by
+    `lmos key`, so that there is nothing to guess; `expires` ends one, `name` tells it from others.
+    """
+
+    name: str = ""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    expires: AwareDatetime | None = None
+
+
+class TokenIssuer(Strict):
+    """Who issues tokens (JWT) that open a tenant. Its keys are at `jwks_url`, or where its OpenID
+    configuration says. Where several tenants have one issuer and audience, `tenant_claim` names the
+    claim that tells them apart.
+    """
+
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    jwks_url: str = ""
+    user_claim: str = "sub"
+    tenant_claim: str = ""
+    scopes: Tuple[str] = ()
+
+
+class TurnLimits(Strict):
+    """How many turns a second a tenant may ask for, and each of its users; `burst` so many at once.
+    None: as many as there are.
+    """
+
+    turns_per_second: float | None = Field(default=None, gt=0)
+    burst: int = Field(default=20, ge=1)
+    user_turns_per_second: float | None = Field(default=None, gt=0)
+    user_burst: int = Field(default=5, ge=1)
+
+
+class TenantSpec(Strict):
+    """Who may ask in a tenant's name, and how much. An `operator` may ask for every tenant."""
+
+    keys: Tuple[ApiKey] = ()
+    tokens: Tuple[TokenIssuer] = ()
+    limits: TurnLimits = TurnLimits()
+    operator: bool = False
+
+
+class Tenant(Resource):
+    """A tenant: its name is what Channels and turns call it."""
+
+    plural: ClassVar[str] = "tenants"
+    short: ClassVar[str] = "tn"
+
+    kind: Literal["Tenant"] = "Tenant"
+    spec: TenantSpec = TenantSpec()
+    status: Status = Status()
+
+
 R = TypeVar("R", bound=Resource)
 
 #: Every kind, by name.
 KINDS: dict[str, type[Resource]] = {
-    cls.__name__: cls for cls in (Agent, Channel, ChannelRouting, ChannelRollout)
+    cls.__name__: cls for cls in (Agent, Channel, ChannelRouting, ChannelRollout, Tenant)
 }
 
 

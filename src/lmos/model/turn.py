@@ -37,8 +37,9 @@ class Turn(Model):
 
     `messages` is the history with the new message last. `agent` names the agent that the caller
     insists on. `deadline` is an absolute, timezone-aware moment. `trace` carries W3C trace headers.
-    `shared` is what other agents share with this one, oldest first; None where the caller keeps
-    nothing of the kind.
+    `authorization` is the bearer token with which the next one is asked; it is no part of what is
+    told, so it never stands in a turn's wire form. `shared` is what other agents share with this
+    one, oldest first; None where the caller keeps nothing of the kind.
     """
 
     tenant: str = ""
@@ -53,6 +54,7 @@ class Turn(Model):
     agent: str | None = None
     deadline: datetime | None = None
     trace: Mapping[str, str] = Field(default_factory=dict)
+    authorization: str = Field(default="", repr=False, exclude=True)
     shared: tuple[SharedValue, ...] | None = None
 
     @property
@@ -117,10 +119,15 @@ class ToolResult(Model):
 
 
 class StatusUpdate(Model):
-    """What is going on, for a person to read."""
+    """What is going on, for a person to read. Where an agent is asked for a part of the turn,
+    `agent` is who, `capability` what for, and `place` (from 0) which part.
+    """
 
     type: Literal["status"] = "status"
     text: str
+    agent: str | None = None
+    capability: str | None = None
+    place: int | None = None
 
 
 class Answer(Model):

@@ -187,6 +187,14 @@ async def from_opening(events: AsyncGenerator[TurnEvent, None]) -> AsyncGenerato
             yield event
 
 
+def found_already(turn: Turn) -> str:
+    """What was said in this turn before the user's message, such as other agents' answers that it
+    builds on, as one text for an agent that is sent nothing but the new message; often empty.
+    """
+    said = [m.content for m in turn.messages[:-1] if m.turn_id == turn.turn_id and m.content]
+    return "\n".join(["Known already:", *said]) if said else ""
+
+
 @dataclass(slots=True)
 class Outcome:
     """A turn's events taken together."""

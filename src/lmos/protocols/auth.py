@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,11 +27,18 @@ KEY_HEADER = "x-api-key"
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. The holder of a key is trusted to say for whom it asks; a token speaks for the user
-    that it names. `scope` keeps what belongs to different callers apart.
+    that it names. `scope` keeps what belongs to different callers apart. `tenant` is the only one
+    that the caller may ask for, None where callers are of no tenant; an `operator` may ask for all.
     """
 
     user_id: str = ""
     claims: Mapping[str, Any] | None = field(default=None, repr=False)
+    tenant: str | None = None
+    operator: bool = False
+
+    def reaches(self, tenant: str) -> bool:
+        """Whether the caller may ask for the tenant."""
+        return self.operator or self.tenant is None or self.tenant == tenant
 
     @property
     def scope(self) -> str:
@@ -43,6 +50,16 @@ class Caller:
 
 #: Who asks the request that is being served; None where nobody was checked.
 CALLER: ContextVar[Caller | None] = ContextVar("lmos_caller", default=None)
+
+
+class Checks(Protocol):
+    """Finds out who asks."""
+
+    async def check(self, headers: Mapping[str, str]) -> Caller | None:
+        """Who the headers (names in small letters) are from, None where nobody has to say.
+        `Unauthenticated` or `Forbidden` with what to do.
+        """
+        ...
 
 
 class Auth:
@@ -72,7 +89,7 @@ class Auth:
         """Who the headers (names in small letters) are from. `Unauthenticated` or `Forbidden` with
         what to do.
         """
-        credential = _credential(headers)
+        credential = credential_of(headers)
         if not credential:
             raise Unauthenticated(f"no credentials: send {self._wanted()}")
         if self._known(credential):
@@ -98,7 +115,8 @@ def _digest(key: str) -> bytes:
     return sha256(key.encode()).digest()
 
 
-def _credential(headers: Mapping[str, str]) -> str:
+def credential_of(headers: Mapping[str, str]) -> str:
+    """The key or token that the headers bring, empty where there is none."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -111,7 +129,7 @@ class Guard:
     Over WebSocket the credentials come with the handshake.
     """
 
-    def __init__(self, app: ASGIApp, auth: Auth, open_paths: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, auth: Checks, open_paths: Collection[str] = ()) -> None:
         self._app = app
         self._auth = auth
         self._open = frozenset(open_paths)

@@ -34,8 +34,12 @@ _LARGE = 1024 * 1024
 
 
 def turn_headers(turn: Turn) -> dict[str, str]:
-    """What is told beside every turn: its trace, its subset, and how many seconds are left."""
+    """What is told beside every turn: its trace, its subset, how many seconds are left, and on
+    whose authority it is asked.
+    """
     headers = dict(turn.trace)
+    if turn.authorization:
+        headers["authorization"] = f"Bearer {turn.authorization}"
     if turn.subset != STABLE:
         headers["x-subset"] = turn.subset
     if turn.deadline is not None:

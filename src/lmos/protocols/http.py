@@ -38,21 +38,35 @@ IDLE = 4.0
 # --- errors ---------------------------------------------------------------------------------------
 
 
+#: Where clients of the original's REST API know another `errorCode`; `type` tells ours.
+ORIGINAL_CODES = {"CHANNEL_NOT_FOUND": "AGENT_NOT_FOUND"}
+#: What the `type` of a problem begins with.
+PROBLEM = "urn:lmos:error:"
+
+
 def problem(error: BaseException, path: str = "") -> dict[str, Any]:
     """The error as RFC 9457 problem details with `errorCode` and `message`."""
     face = face_of(error)
     known = isinstance(error, LmosError)
     message = error.message if isinstance(error, LmosError) else "an internal error occurred"
     return {
-        "type": f"urn:lmos:error:{face.code.lower().replace('_', '-')}",
+        "type": PROBLEM + face.code.lower().replace("_", "-"),
         "title": http.HTTPStatus(face.status).phrase,
         "status": face.status,
         "detail": message,
         **({"instance": path} if path else {}),
-        "errorCode": face.code,
+        "errorCode": ORIGINAL_CODES.get(face.code, face.code),
         "message": message,
         **({"details": error.details} if known and error.details else {}),  # type: ignore[attr-defined]
     }
+
+
+def problem_code(body: Mapping[str, Any]) -> str:
+    """Our code of the error that a problem tells, empty where it tells none."""
+    kind = str(body.get("type", ""))
+    if kind.startswith(PROBLEM):
+        return kind.removeprefix(PROBLEM).replace("-", "_").upper()
+    return str(body.get("errorCode") or "")
 
 
 def error_headers(error: BaseException) -> dict[str, str]:

@@ -64,7 +64,7 @@ def check_name(what: str, name: str) -> str:
     if not name.strip():
         raise InvalidInput(f"the {what} is empty")
     if len(name) > NAME_LIMIT:
-        raise TooLarge(f"the {what} is longer than {NAME_LIMIT} characters", limit=NAME_LIMIT)
+        raise InvalidInput(f"the {what} is longer than {NAME_LIMIT} characters", limit=NAME_LIMIT)
     return name
 
 

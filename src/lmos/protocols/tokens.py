@@ -23,13 +23,18 @@ log = logging.getLogger(__name__)
 KEPT, AGAIN = 300.0, 10.0
 #: Bytes that a shared secret must have: as many as the hash has.
 SECRET_BYTES = 32
+#: What a runtime calls itself where it states to agents who the user is, and where its keys are.
+RUNTIME, JWKS = "lmos-runtime", "/.well-known/jwks.json"
+#: Below an issuer, where OpenID has its configuration.
+CONFIGURATION = "/.well-known/openid-configuration"
 SHARED = ("HS256",)
 SIGNED = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 
 
 class Tokens:
-    """Checks tokens against one source of keys: `secret` (HS256), `public_key` (PEM), or
-    `jwks_url`, where a key set is.
+    """Checks tokens against one source of keys: `secret` (HS256), `public_key` (PEM), `jwks_url`,
+    where a key set is, or, with `discover`, the key set that the issuer's OpenID configuration
+    names.
 
     A token must not have expired, must be by `issuer` and for `audience` where those are given
     (one that names an audience is refused where none is), and must have all `scopes` (claims
@@ -42,13 +47,14 @@ class Tokens:
         secret: str = "",
         public_key: str = "",
         jwks_url: str = "",
+        discover: bool = False,
         issuer: str = "",
         audience: str | Sequence[str] = "",
         scopes: Sequence[str] = (),
         leeway: float = 30.0,
     ) -> None:
         _check_installed()
-        self._keys = _keys(secret, public_key, jwks_url)
+        self._keys = _keys(secret, public_key, jwks_url, issuer if discover else "")
         self._issuer = issuer or None
         self._audience = audience or None
         self._scopes = tuple(scopes)
@@ -113,14 +119,19 @@ def _why(error: Exception) -> str:
 
 _NO_TOKEN = "the credentials are neither a key known here nor a token that can be read"
 
+_SET = "the key set for tokens"
+
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def _keys(secret: str, public_key: str, jwks_url: str) -> "_Given | _KeySet":
-    if sum(map(bool, (secret, public_key, jwks_url))) != 1:
-        raise InvalidInput("tokens need exactly one of: a secret, a public key, the URL of a JWKS")
-    if jwks_url:
-        return _KeySet(jwks_url)
+def _keys(secret: str, public_key: str, jwks_url: str, issuer: str) -> "_Given | _KeySet":
+    if sum(map(bool, (secret, public_key, jwks_url, issuer))) != 1:
+        raise InvalidInput(
+            "tokens need exactly one of: a secret, a public key, the URL of a JWKS, an issuer to "
+            "ask for it"
+        )
+    if jwks_url or issuer:
+        return _KeySet(jwks_url) if jwks_url else _Discovered(issuer)
     if public_key:
         return _Given(_loaded(public_key), SIGNED)
     if len(secret.encode()) < SECRET_BYTES:
@@ -171,6 +182,9 @@ class _KeySet:
             raise Unauthenticated("the token is signed with a key that is not known here")
         return found
 
+    async def _place(self) -> str:
+        return self._url
+
     def _named(self, kid: str | None) -> "PyJWK | None":
         if kid is None:
             return self._keys[0] if len(self._keys) == 1 else None
@@ -183,12 +197,29 @@ class _KeySet:
             if now - self._read_at < age:
                 return
             try:
-                self._keys = _usable(await calls.document(self._url, "the key set for tokens"))
+                self._keys = _usable(await calls.document(await self._place(), _SET))
             except AgentFailed as error:
                 if not self._keys:
                     raise
                 log.warning("%s; the keys it had stay in use", error.message)
             self._read_at = now
+
+
+class _Discovered(_KeySet):
+    """The keys where the issuer's OpenID configuration says that they are."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__("")
+        self._issuer = issuer
+
+    async def _place(self) -> str:
+        url = self._issuer.rstrip("/") + CONFIGURATION
+        found = await calls.document(url, f"the issuer {self._issuer}")
+        if found.get("issuer") != self._issuer:
+            raise AgentFailed(f"what is at {url} is of another issuer; name the one it tells")
+        if not isinstance(found.get("jwks_uri"), str):
+            raise AgentFailed(f"what is at {url} has no jwks_uri")
+        return str(found["jwks_uri"])
 
 
 def _usable(document: Mapping[str, Any]) -> "Sequence[PyJWK]":

@@ -4,7 +4,7 @@
 they find into the store. `Registry` searches what is there.
 """
 
-from lmos.registry.describe import describe, probe
+from lmos.protocols.describing import describe, probe
 from lmos.registry.search import Registry
 
 __all__ = ["Registry", "describe", "probe"]

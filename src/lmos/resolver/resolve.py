@@ -103,7 +103,9 @@ def resolve(
             missing.append(found)
     complete = served and not missing
     routing = _routing(channel, chosen, complete, previous)
-    return Resolution(channel.but(status=_status(channel, missing, complete)), routing)
+    status = _status(channel, missing, complete)
+    status = status.but(conditions=(*status.conditions, *_fallback(channel, routing)))
+    return Resolution(channel.but(status=status), routing)
 
 
 # --- choosing ------------------------------------------------------------------------------------
@@ -239,6 +241,25 @@ def _condition(type_: str, true: bool, reason: str, message: str, generation: in
     )
 
 
+def _fallback(channel: Channel, routing: ChannelRouting) -> list[Condition]:
+    """Whether all agents of the channel's fallback serve it; nothing where it names none."""
+    steps = [step for step in channel.spec.fallback if not step.human]
+    if not steps:
+        return []
+    groups = routing.spec.capability_groups
+    agents = {group.name for group in groups}
+    served = {name for group in groups for c in group.capabilities for name in (c.name, c.id)}
+    missing = [s for s in steps if s.agent not in agents and s.capability not in served - {""}]
+    if not missing:
+        reason, message = "AllServing", f"{len(steps)} of {len(steps)} steps have an agent"
+    else:
+        reason = "NotServing"
+        told = ", ".join(map(str, missing))
+        message = f"nobody of the channel is or serves {told}; require a capability of theirs"
+    generation = channel.metadata.generation
+    return [_condition("Fallback", not missing, reason, message, generation)]
+
+
 def _routing(
     channel: Channel,
     chosen: list[tuple[RequiredCapability, Offer]],
@@ -265,7 +286,8 @@ def _routing(
         labels={key: value for key, value in labels.items() if value},
         annotations=channel.metadata.settings,
     )
-    return ChannelRouting(metadata=metadata, spec=spec)
+    how = {"collaboration": channel.spec.collaboration, "fallback": channel.spec.fallback}
+    return ChannelRouting(metadata=metadata, spec=spec.but(**how))
 
 
 def _groups(chosen: list[tuple[RequiredCapability, Offer]]) -> tuple[CapabilityGroup, ...]:

@@ -54,8 +54,8 @@ def weighed(near: Decision, choice: Choice, weight: float) -> Decision:
     total = sum(likely.values()) + nobody + left_out
     ranked = sorted(near.candidates, key=lambda c: -likely[c.agent])
     return near.but(
-        candidates=tuple(c.but(probability=likely[c.agent] / total) for c in ranked),
-        out_of_scope=nobody / total,
+        candidates=tuple(c.but(probability=round(likely[c.agent] / total, 4)) for c in ranked),
+        out_of_scope=round(nobody / total, 4),
     )
 
 
@@ -71,4 +71,4 @@ def most_probable(decision: Decision, reliance: Reliance) -> Decision:
 
 def offered(decision: Decision) -> float:
     """The probability that the right agent is among those that would be offered."""
-    return sum(c.probability for c in decision.candidates[:OFFERED])
+    return round(sum(c.probability for c in decision.candidates[:OFFERED]), 4)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from lmos.model import Embedder, RoutableAgent, errors
 from lmos.model.base import Strict
+from lmos.router.conversation import Prior
 from lmos.router.evidence import Reliance
 from lmos.router.scoring.seen import Signs, look
 from lmos.router.specs import OUT_OF_SCOPE, Labelled
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 #: Rows of a kind (for somebody, for nobody) from which on they tell anything.
 ENOUGH = 10
 #: How many rows the numbers that there were before weigh as much as.
-BEFORE = 20.0
+BEFORE = 10.0
+#: The least variance that a sign is taken to have.
+SPREAD = 0.02
 #: Greatest share of the first agent for which it may be asked which of two is meant.
 ASKED = (0.5, 0.51, 0.52, 0.53, 0.54, 0.55, 0.56, 0.58, 0.6)
 
@@ -58,15 +61,17 @@ class Fit(Strict):
     others. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
     where it has at least `threshold` of what it and nobody have of the probability; which of the
     best two is meant is asked where the first has less than `sure` of what both have. `model` tells
-    when a language model is asked and how much its choice weighs.
+    when a language model is asked and how much its choice weighs, `conversation` how a message is
+    weighed in one.
     """
 
     format: Literal[1] = 1
-    learned: Scope = Scope(near=6.7, texts=0.11, usual=1.74, bias=0.72)
+    learned: Scope = Scope(near=7.98, texts=0.02, usual=1.71, bias=0.26)
     bare: Scope = Scope(near=15.39, lead=3.15, texts=-0.81, bias=-3.96)
     sharpness: float = 1.0
     threshold: float = 0.5
     sure: float = 0.52
+    conversation: Prior = Prior()
     model: Reliance = Reliance()
 
     @property
@@ -190,12 +195,19 @@ def _scope(seen: _Observed, start: Scope) -> Scope:
         return start
     x = np.c_[seen.signs, np.ones(len(meant))]
     before = np.array([*start.weights, start.bias])
-    hold = BEFORE * np.diag(np.r_[x[:, :-1].var(0) + 1e-4, 0.05]) * 0.25
+    hold = BEFORE / 4 * np.maximum(np.r_[x[:, :-1].var(0), SPREAD], SPREAD)
+
+    def surprise(w: "NDArray[np.float64]") -> float:
+        told = np.logaddexp(0, np.where(meant, -1, 1) * (x @ w)).sum()
+        return float(told + (hold * (w - before) ** 2).sum() / 2)
+
     w = before.copy()
-    for _ in range(30):
+    for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + hold
-        w -= np.linalg.solve(curvature, x.T @ (p - meant) + hold @ (w - before))
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(hold)
+        step = np.linalg.solve(curvature, x.T @ (p - meant) + hold * (w - before))
+        shorter = (w - step / 2**halved for halved in range(20))
+        w = next((tried for tried in shorter if surprise(tried) < surprise(w)), w)
     names = ("near", "lead", "texts", "usual", "bias")
     return Scope(**{name: round(float(v), 3) for name, v in zip(names, w, strict=True)})
 

@@ -8,7 +8,7 @@ message says by itself.
 import re
 from typing import Literal
 
-Form = Literal["whole", "referring", "elliptic", "social"]
+Form = Literal["whole", "referring", "elliptic", "social", "unknown"]
 
 _SOCIAL = re.compile(
     r"(hi|hello|hey|good (morning|evening|afternoon|day)|howdy|greetings|thanks?( you)?( a lot"
@@ -26,19 +26,27 @@ _REFERS = re.compile(
 )
 _CODE = re.compile(r"[\w-]*\d[\w-]*")
 _SHORT = 3
+#: Words that join a sentence to what was said, and how many with them can leave something out.
+_JOINING = frozenset(["and", "but", "also", "so", "then", "ok", "okay", "or"])
+_WHOLE = 5
 
 
 def form_of(text: str) -> Form:
     """The form of a message: `social` (greeting, thanks), `elliptic` (cannot stand alone),
-    `referring` (a sentence that points back), `whole`.
+    `referring` (a sentence that points back), `whole`, or `unknown` where it is in another language
+    than English, for whose follow-ups there are no words here.
     """
     plain = re.sub(r"[^\w\s'-]", " ", text.lower()).strip()
     words = plain.split()
     joined = " ".join(words)
+    if _is_foreign(words):
+        return "unknown"
     if _SOCIAL.fullmatch(joined):
         return "social"
     if len(words) <= _SHORT and not _is_request(words) and not _is_question(words):
         return "elliptic"
+    if words and words[0] in _JOINING and len(words) > _WHOLE:
+        return form_of(" ".join(words[1:]))
     if _CONTINUES.fullmatch(joined) and len(words) <= 9:
         return "elliptic"
     if len(words) <= 5 and all(_CODE.fullmatch(w) or len(w) <= 3 for w in words):
@@ -53,6 +61,29 @@ _OPENERS = frozenset(
     second third previous latest
     """.split()  # noqa: SIM905  (a list this long reads better as words)
 )
+
+
+#: Frequent words of German, French, Spanish, Italian, Dutch, Portuguese, Polish and Turkish that
+#: are no English ones.
+_FOREIGN = frozenset(
+    """
+    und der das ist ich nicht wie wo wann warum wer mit für von auf ein eine einen mein meine meinen
+    kann bitte ja nein danke noch auch dann davor danach et le la les est je ne pas comment où quand
+    pourquoi avec pour une mon ma puis merci oui non aussi avant el los las es por qué cómo dónde
+    cuándo quién para un mi puedo gracias sí también antes il lo gli dove quando perché mio mia
+    grazie anche het een mijn waar wanneer waarom hoe dank ook não onde meu minha obrigado também
+    jest nie jak gdzie kiedy mój moja proszę tak bir nasıl nerede benim lütfen evet hayır
+    """.split()  # noqa: SIM905  (a list this long reads better as words)
+)
+
+
+def _is_foreign(words: list[str]) -> bool:
+    """Whether a message is in another language, as far as its script or frequent words tell."""
+    letters = [letter for word in words for letter in word if letter.isalpha()]
+    if letters and sum(letter > "\u024f" for letter in letters) * 2 > len(letters):
+        return True
+    told = sum(word in _FOREIGN for word in words)
+    return told > 0 and told >= sum(word in _OPENERS or bool(_REFERS.match(word)) for word in words)
 
 
 def _is_question(words: list[str]) -> bool:

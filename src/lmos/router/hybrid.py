@@ -206,9 +206,9 @@ def _mixed(found: list[Decision]) -> Decision:
                 best[c.agent] = c
     ranked = sorted(best.values(), key=lambda c: -shares[c.agent])
     return found[0].but(
-        candidates=tuple(c.but(probability=shares[c.agent]) for c in ranked),
-        out_of_scope=sum(decision.out_of_scope for decision in found) / len(found),
-        confidence=confidence,
+        candidates=tuple(c.but(probability=round(shares[c.agent], 4)) for c in ranked),
+        out_of_scope=round(sum(decision.out_of_scope for decision in found) / len(found), 4),
+        confidence=round(confidence, 4),
     )
 
 

@@ -1,20 +1,22 @@
 """Understanding the reply to "which of these do you mean?".
 
 The reply is by place ("the second"), by words that only one of the agents offered has ("the
-contract one"), for several ("both") or for none ("neither"). What says more than that is no reply,
-and decided as any other message.
+contract one"), for several ("both"), for any or for none ("neither"). What says more than that is
+no reply, and decided as any other message. Whoever means several wants done what was asked before
+the question, each agent its part.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lmos.model import Candidate, Decision, RoutableAgent
+from lmos.model import Candidate, Decision, RoutableAgent, SubTask
 
 #: Words, fillers left out, that a reply by words has at most.
 LONGEST = 4
 
 _WORD = re.compile(r"[^\W_]+")
+_BETWEEN = re.compile(r"[,;.!?]\s|\b(?:and then|and also|and|then|also|as well as|plus)\b", re.I)
 _PLACES = {
     **dict.fromkeys(("1", "1st", "first", "former"), 0),
     **dict.fromkeys(("2", "2nd", "second", "two"), 1),
@@ -23,7 +25,8 @@ _PLACES = {
 }
 _ONE = re.compile(r"(option |number |the )?(number |option )?one")
 _YES = frozenset(["yes", "yeah", "yep", "sure", "ok", "okay", "right", "correct", "exactly"])
-_SEVERAL = frozenset(["both", "all", "either", "any"])
+_SEVERAL = frozenset(["both", "all"])
+_ANY = frozenset(["either", "any", "whichever", "whatever"])
 _NONE = frozenset(["no", "nope", "none", "neither", "nothing"])
 _ELSE = frozenset(("else",))
 _OTHER = frozenset(("something", "other", "another"))
@@ -47,14 +50,20 @@ _ASKING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the user replied: the agent meant, or None with the reason. `refused` when it is none
-    of them; `named` when the agent is known by words, which another subject can have too.
+    """What the user replied: the agent meant, or None with the reason: `refused` when it is none
+    of them, else it is all. `named` when the agent is known by words, which another subject can
+    have too.
     """
 
     agent: str | None
     reason: str
     refused: bool = False
     named: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether all agents offered are meant."""
+        return self.agent is None and not self.refused
 
 
 def choice_of(text: str, offered: Sequence[RoutableAgent]) -> Choice | None:
@@ -70,11 +79,15 @@ def choice_of(text: str, offered: Sequence[RoutableAgent]) -> Choice | None:
     left = [word for word in said if word not in _YES | _NONE]
     if _only(left, _SEVERAL, _COUNTS):
         return Choice(None, "the user means more than one of the agents offered")
+    if _only(left, _ANY, _COUNTS):
+        return Choice(offered[0].name, "any of the agents offered will do")
     return _placed(" ".join(words), left, offered) or _named(left, offered) or _sole(said, offered)
 
 
 def decision_of(choice: Choice, offered: Sequence[RoutableAgent]) -> Decision:
-    """The decision that follows. Whoever means several agents is asked again, for one answers."""
+    """The decision that follows. Whoever means several agents is asked again, for one answers,
+    unless what was asked before can be given to them: see `tasks_of`.
+    """
     certain: dict[str, object] = {"confidence": 1.0, "reason": choice.reason, "stage": "offered"}
     if choice.refused:
         return Decision(outcome="out_of_scope", out_of_scope=1.0).but(**certain)
@@ -82,6 +95,28 @@ def decision_of(choice: Choice, offered: Sequence[RoutableAgent]) -> Decision:
     candidates = tuple(_candidate(agent, 1 / len(meant)) for agent in meant)
     outcome = "route" if choice.agent else "clarify"
     return Decision(outcome=outcome, candidates=candidates).but(**certain)
+
+
+def parts_of(text: str) -> list[str]:
+    """The parts of a request that asks for several things, in its words."""
+    parts = [part.strip(" .,;!?") for part in _BETWEEN.split(text)]
+    return [part for part in parts if len(_WORD.findall(part)) > 1]
+
+
+def tasks_of(
+    request: str, parts: Sequence[str], offered: Sequence[str], shares: Sequence[Sequence[float]]
+) -> tuple[SubTask, ...]:
+    """Whose each part of the request is, in its order, given the probability of each agent offered
+    for each part. Where that leaves an agent without a part of its own all get the whole request.
+    """
+    best = []
+    for place in range(len(offered)):
+        mine = [part[place] / max(sum(part), 1e-9) for part in shares]
+        best.append(max(range(len(parts)), key=mine.__getitem__) if mine else 0)
+    if len(set(best)) < len(offered):
+        return tuple(SubTask(text=request, agent=agent) for agent in offered)
+    ordered = sorted(zip(best, offered, strict=True))
+    return tuple(SubTask(text=parts[number], agent=agent) for number, agent in ordered)
 
 
 def _candidate(agent: RoutableAgent, probability: float) -> Candidate:

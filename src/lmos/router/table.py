@@ -5,12 +5,15 @@ its description. Each text is a row. A message is held against all rows of a sma
 large one against those of the capabilities that may matter (`RoutingTable.near`).
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lmos.model import Embedder, RoutableAgent
+from lmos.router.index import Index
 from lmos.router.index.centres import Centres, ranges
 from lmos.router.scoring.described import unevenness
 from lmos.router.scoring.learned import Learned
@@ -55,10 +58,11 @@ class RoutingTable:
     Rows are ordered by capability and those by agent; `numbers` int[rows] is the capability of each
     row, `starts` int[capabilities] the first row of each and `examples` how many from there on are
     examples of what users say, `firsts` int[agents] the first capability of each, and `owners`
-    int[capabilities] the agent of each. `places` int[rows] is where the
-    vectors lie in the arena. `spelling` knows the texts' words, `learned` is what scoring fits to
-    the texts. `embedder` names the model that the vectors are from, `version` is a hash of it and
-    of the agents.
+    int[capabilities] the agent of each. `places` int[rows] is where the vectors lie in the arena.
+    `spelling` knows the texts' words, `learned` is what scoring fits to the texts. `embedder` names
+    the model that the vectors are from, `version` is a hash of it and of the agents. `index` is
+    where a large table is looked up, None for memory, and `answers` what it said of some vectors:
+    the numbers of the capabilities worth a look.
     """
 
     blocks: tuple[Block, ...]
@@ -75,6 +79,8 @@ class RoutingTable:
     learned: Learned
     embedder: str
     version: str
+    index: Index | None = None
+    answers: Mapping[bytes, "Numbers"] = field(default_factory=dict)
 
     @classmethod
     async def build(
@@ -82,13 +88,19 @@ class RoutingTable:
         agents: Sequence[RoutableAgent],
         embedder: Embedder,
         previous: "RoutingTable | None" = None,
+        index: Index | None = None,
     ) -> "RoutingTable":
         """The table of these agents. Of an agent that `previous` has nothing is done again, and no
-        text that it has is embedded again. Other work of the event loop goes on meanwhile.
+        text that it has is embedded again. Other work of the event loop goes on meanwhile. A large
+        table is looked up in `index`, where there is one and it can be reached.
         """
         from lmos.router.building import built
 
-        return await built(agents, embedder, previous)
+        made = await built(agents, embedder, previous)
+        if index and made.centres and await index.keep(made):
+            made = replace(made, index=index)
+            await asyncio.to_thread(made.prepare)
+        return made
 
     @cached_property
     def agents(self) -> tuple[RoutableAgent, ...]:
@@ -119,6 +131,37 @@ class RoutingTable:
 
         return np.diff(self.starts, append=len(self.rows))
 
+    async def asked(self, vectors: "Sequence[NDArray[np.float32]]") -> "RoutingTable":
+        """This table with what its index says of these vectors, for one decision; itself where the
+        index is in memory, or does not answer now.
+        """
+        if self.index is None or self.centres is None:
+            return self
+        answers = [await self.index.nearest(vector) for vector in vectors]
+        made = copy(self)  # and not `replace`, which would forget what was worked out
+        found = {
+            vector.tobytes(): self._capabilities(texts)
+            for vector, texts in zip(vectors, answers, strict=True)
+            if texts
+        }
+        object.__setattr__(made, "answers", found)
+        return made
+
+    def _capabilities(self, texts: Sequence[str]) -> "Numbers":
+        """The numbers of the capabilities that have any of these texts, ascending."""
+        import numpy as np
+
+        known = [place for text in texts if (place := self.arena.place(text)) is not None]
+        order, places = self._by_place
+        first, last = (places.searchsorted(known, side) for side in ("left", "right"))
+        return np.unique(self.numbers[order[ranges(first, last - first)]])
+
+    @cached_property
+    def _by_place(self) -> "tuple[Numbers, Numbers]":
+        """The rows in the order of their places, and these."""
+        order = self.places.argsort(kind="stable")
+        return order, self.places[order]
+
     @cached_property
     def uneven(self) -> float:
         """How differently many examples the capabilities have (0 to 1)."""
@@ -129,6 +172,8 @@ class RoutingTable:
         _ = self.by_name, self.sizes, self.uneven
         if self.centres is None:
             _ = self.vectors, self._all
+        elif self.index:
+            _ = self._by_place
 
     def near(self, vector: "NDArray[np.float32]", keep: Sequence[int] = ()) -> Near:
         """What of the table may matter to a text with that vector, with the similarities; of agents
@@ -136,7 +181,10 @@ class RoutingTable:
         """
         if self.centres is None:
             return self._whole(vector)
-        return self.part(self.centres.shortlist(vector), vector, keep)
+        found = self.answers.get(vector.tobytes()) if self.answers else None
+        if found is None or not len(found):
+            found = self.centres.shortlist(vector)
+        return self.part(found, vector, keep)
 
     def _whole(self, vector: "NDArray[np.float32]") -> Near:
         rows, capabilities, agents = self._all

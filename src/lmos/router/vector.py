@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmos.model import Candidate, Decision, Embedder, Evidence, RoutableAgent
+from lmos.router.conversation import texts_of, weighed
 from lmos.router.fit import Fit
 from lmos.router.followup import Form, form_of
-from lmos.router.offered import choice_of, decision_of
+from lmos.router.offered import choice_of, decision_of, parts_of, tasks_of
 from lmos.router.request import RoutingRequest, explicit
 from lmos.router.scoring.seen import Seen, look
 from lmos.router.table import RoutingTable
@@ -48,11 +49,7 @@ class _View:
     @property
     def best(self) -> int:
         """The number of the best agent in the table."""
-        return self.seen.best
-
-    def of(self, agent: int) -> float:
-        """The probability of the agent of that number."""
-        return float(self.shares[self.seen.place(agent)])
+        return int(self.seen.near.agents[self.shares.argmax()])
 
 
 class VectorRouter:
@@ -79,10 +76,26 @@ class VectorRouter:
         if choice is None or not (choice.agent is None or choice.agent in table.by_name):
             return await self._ordinary(request, table)
         chosen = decision_of(choice, offered).but(table=table.version)
+        if choice.several:
+            return chosen.but(**await self._tasks(request.before, offered, table))
         if not choice.named:
             return chosen
         ordinary = await self._ordinary(request, table)
         return ordinary if _elsewhere(ordinary, choice.agent) else chosen
+
+    async def _tasks(
+        self, asked: str, offered: Sequence[RoutableAgent], table: RoutingTable
+    ) -> dict[str, object]:
+        """What of the request that was asked before is whose; nothing where there is none."""
+        numbers = [number for a in offered if (number := table.by_name.get(a.name)) is not None]
+        if not asked or len(numbers) < 2:
+            return {}
+        parts = [table.spelling.corrected(part) for part in parts_of(asked)]
+        vectors = await self._embedder.embed(parts) if parts else ()
+        views = [self._view(table, *pair, numbers) for pair in zip(parts, vectors, strict=True)]
+        shares = [[float(v.shares[v.seen.place(n)]) for n in numbers] for v in views]
+        tasks = tasks_of(asked, parts, [table.names[number] for number in numbers], shares)
+        return {"outcome": "multi", "tasks": tasks}
 
     async def each(self, texts: Sequence[str], table: RoutingTable) -> list[Decision]:
         """The decision on each text by itself, embedded together."""
@@ -100,9 +113,10 @@ class VectorRouter:
         """The decision on a message that is no reply to an offer."""
         form = form_of(request.text)
         began = time.perf_counter()
-        texts = [table.spelling.corrected(text) for text in _texts(request, form)]
+        texts = [table.spelling.corrected(text) for text in texts_of(request, form)]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
+        table = await table.asked([*vectors])
         active = table.by_name.get(request.active_agent or "")
         views = self._views(list(zip(texts, vectors, strict=False)), table, active)
         decision = self._choose(active, form, table, views)
@@ -152,25 +166,40 @@ class VectorRouter:
         if active is None and len(views) > 1 and joined.meant >= 0.5:
             # a caller that brings its own history: whose matter it was is seen from the words
             active = joined.best
-        if active is not None and _continues(form, alone, joined, active):
-            return self._stay(active, table, joined, form)
-        if self._somebody(alone) >= self._fit.threshold:
-            return self._route(table, alone, active)
+        view = alone if active is None else self._weighed(alone, joined, active, form)
+        if self._somebody(view) >= self._fit.threshold:
+            return self._route(table, view, active, form if view.best != alone.best else None)
         return Decision(
             outcome="out_of_scope",
-            candidates=_ranked(alone.shares, table, alone),
-            out_of_scope=_rest(alone.meant),
-            confidence=1 - alone.meant,
+            candidates=_ranked(view.shares, table, view),
+            out_of_scope=_rest(view.meant),
+            confidence=1 - view.meant,
             reason="nothing that the agents offer is near enough",
         )
+
+    def _weighed(self, alone: _View, joined: _View, active: int, form: Form) -> _View:
+        """What the message by itself sees, given the conversation."""
+        import numpy as np
+
+        theirs = joined.seen.near.agents
+        places = np.minimum(theirs.searchsorted(alone.seen.near.agents), len(theirs) - 1)
+        there = theirs[places] == alone.seen.near.agents
+        also = np.where(there, joined.shares[places], 0.0)
+        stay = self._fit.conversation.of(form)
+        shares = weighed(alone.shares, also, alone.seen.place(active), stay)
+        return _View(alone.seen, shares, float(shares.sum()))
 
     def _somebody(self, view: _View) -> float:
         """The best agent's part of the probability that it or nobody is meant."""
         best = float(view.shares.max())
         return best / (best + 1 - view.meant) if best else 0.0
 
-    def _route(self, table: RoutingTable, view: _View, active: int | None) -> Decision:
-        """The best agent, or the two of which as good as either is meant."""
+    def _route(
+        self, table: RoutingTable, view: _View, active: int | None, continues: Form | None
+    ) -> Decision:
+        """The best agent, or the two of which as good as either is meant. `continues` is the form
+        of a message that by itself would be another's.
+        """
         candidates = _ranked(view.shares, table, view)
         first, second = (*(c.probability for c in candidates), 0.0)[:2]
         routed = Decision(
@@ -179,7 +208,9 @@ class VectorRouter:
             out_of_scope=_rest(view.meant),
             confidence=first,
             sticky=active == view.best,
-            reason=f"most like what {candidates[0].agent} offers",
+            reason=f"continues the conversation with {candidates[0].agent} ({continues} message)"
+            if continues
+            else f"most like what {candidates[0].agent} offers",
         )
         both = first + second
         if first >= self._fit.sure * both or both < BOTH or routed.sticky:
@@ -232,28 +263,6 @@ def _elsewhere(decision: Decision, agent: str | None) -> bool:
     """Whether the message by itself is surely for another agent."""
     other = decision.agent not in (None, agent) and not decision.sticky
     return other and decision.confidence >= SURE
-
-
-def _texts(request: RoutingRequest, form: Form) -> list[str]:
-    """The message by itself and, where it may continue, together with what was said before."""
-    if request.before and form != "social":
-        return [request.text, f"{request.before} {request.text}"]
-    return [request.text]
-
-
-def _continues(form: Form, alone: _View, joined: _View, active: int) -> bool:
-    """Whether the message goes on with the active agent, rather than being somebody's by itself.
-
-    What cannot stand alone stays, unless by itself it points clearly at another. A sentence that
-    points back stays when by itself it is nobody's, and the active agent's together with what came
-    before.
-    """
-    if form == "elliptic":
-        clear = alone.meant >= 0.8 and alone.of(active) < 0.1 * alone.of(alone.best)
-        return not clear
-    if alone.meant >= 0.5:
-        return False
-    return form == "referring" and joined.meant >= 0.5 and joined.best == active
 
 
 def _rest(meant: float) -> float:

@@ -16,9 +16,9 @@ ENOUGH = 5
 MAX_PHRASES = 8
 
 _OPENING = re.compile(
-    r"(?:(?:this|the|an?) )?"
+    r"(?:(?:(?:this|the|an?) )?"
     r"(?:agent|assistant|bot|capability|feature|function|service|skill|tool)s? "
-    r"(?:is |are |can |may |will )?"
+    r"(?:is |are |can |may |will )?)?"
     r"(?:able to|answers? questions (?:about|on)|deals? with|designed (?:to|for)|handles?|helps?"
     r"(?: users?| customers?)?(?: with| to)?|manages?|provides?|responsible for|supports?"
     r"|takes? care of|used (?:to|for)) ",
@@ -41,7 +41,9 @@ def spoken(name: str) -> str:
 
 def phrases(description: str) -> list[str]:
     """The things that a description lists, without how it opens."""
-    parts = _BETWEEN.split(_OPENING.sub("", description.strip()))
+    text = description.strip()
+    opening = _OPENING.match(text)
+    parts = _BETWEEN.split(text[opening.end() :] if opening else text)
     stripped = (part.strip(" \t.-*'\"") for part in parts)
     return [part for part in stripped if len(_LETTER.findall(part)) > 2][:MAX_PHRASES]
 

@@ -9,6 +9,8 @@ protocol serves it; `app.routes` does so over HTTP.
 from lmos.protocols.connecting import connect
 from lmos.runtime.admission import Capacity
 from lmos.runtime.breakers import Breakers, Limits
+from lmos.runtime.collaboration.supervising import PlanLimits
+from lmos.runtime.humans import Humans
 from lmos.runtime.routings import ChannelTable, Member, Routings
 from lmos.runtime.settings import Settings
 from lmos.runtime.supervisor import Supervisor
@@ -17,8 +19,10 @@ __all__ = [
     "Breakers",
     "Capacity",
     "ChannelTable",
+    "Humans",
     "Limits",
     "Member",
+    "PlanLimits",
     "Routings",
     "Settings",
     "Supervisor",

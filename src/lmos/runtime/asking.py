@@ -32,6 +32,8 @@ from lmos.runtime.metrics import Metrics, Part
 from lmos.runtime.routings import Member
 
 Connect = Callable[[AgentAddress], Responder]
+#: The turn as the agent of that name is asked for it.
+Sign = Callable[[Turn, str], Turn]
 
 #: Seconds after which an agent that has not answered is late, however short the turn's time was.
 PATIENCE = 30.0
@@ -44,9 +46,14 @@ class Asking:
     """Asks agents over the protocols that they offer, and counts and times it."""
 
     def __init__(
-        self, connect: Connect, metrics: Metrics, breakers: Breakers | None = None
+        self,
+        connect: Connect,
+        metrics: Metrics,
+        breakers: Breakers | None = None,
+        sign: Sign | None = None,
     ) -> None:
         self._connect = connect
+        self._sign = sign
         self._metrics = metrics
         self._breakers = Breakers() if breakers is None else breakers
 
@@ -107,9 +114,10 @@ class Asking:
         self, member: Member, turn: Turn, admission: Admission
     ) -> AsyncGenerator[TurnEvent, None]:
         began = time.monotonic()
+        asked = self._sign(turn, member.name) if self._sign else turn
         with (
             self._metrics.part(_part(member, turn)).timed() as timing,
-            tracing.asking(turn, member.name, member.agent.version) as around,
+            tracing.asking(asked, member.name, member.agent.version) as around,
         ):
             async with aclosing(self._responder(member)(around.turn)) as events:
                 async for event in events:

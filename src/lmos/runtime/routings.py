@@ -6,10 +6,11 @@ turns; only texts that are new are embedded.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -26,14 +27,19 @@ from lmos.model import (
 )
 from lmos.resolver import Version, VersionRange
 from lmos.router import RoutingTable
+from lmos.router.index import Indexes, in_memory
 from lmos.store import Following
 
 log = logging.getLogger("lmos.runtime")
 
+#: Tables of a channel that are kept for conversations which began with them.
+OLDER = 4
 #: Seconds after which a table that could not be built is tried again.
 RETRY = 1.0
 
 Identity = tuple[str, str, str]
+#: Brings the routing of a tenant's channel in a subset; whether there is one.
+Fetch = Callable[[str, str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,21 @@ class ChannelTable:
     table: RoutingTable
     routing: ChannelRouting
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a language model plans over the agents, where there is one."""
+        return self.routing.spec.collaboration == "supervised"
+
+    @cached_property
+    def version(self) -> str:
+        """What tells this routing from another: who its agents are, in which version, for what."""
+        offers = {
+            group.name: [(c.name, c.provided_version) for c in group.capabilities]
+            for group in self.routing.spec.capability_groups
+        }
+        agents = [(m.name, m.agent.version, offers.get(m.name)) for m in self.members.values()]
+        return sha256(repr(sorted(agents, key=repr)).encode()).hexdigest()[:16]
+
     def provider_of(self, capability: str) -> Member | None:
         """The agent that serves the capability, by its name or id."""
         return next((m for m in self.members.values() if m.serves(capability)), None)
@@ -89,15 +110,29 @@ class ChannelTable:
 
 
 class Routings:
-    """The newest snapshot of a store's ChannelRoutings, kept up to date while it is entered."""
+    """The newest snapshot of a store's ChannelRoutings, kept up to date while it is entered.
 
-    def __init__(self, store: Store, embedder: Embedder) -> None:
+    `fetch` is for stores that hold only what was asked for: it brings a channel's routing into the
+    store, and says whether there is one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder,
+        indexes: Indexes = in_memory,
+        fetch: Fetch | None = None,
+    ) -> None:
         self.version = ""
         self._store = store
         self._embedder = embedder
+        self._indexes = indexes
+        self._fetch = fetch
         self._tables: dict[Identity, ChannelTable] = {}
+        self._older: dict[Identity, tuple[ChannelTable, ...]] = {}
         self._following = Following(store, ChannelRouting, Agent)
         self._building = False
+        self._refreshing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -126,6 +161,32 @@ class Routings:
             )
         return found
 
+    async def found(self, tenant: str, channel: str, subset: str = "stable") -> ChannelTable:
+        """The channel's table, fetched where it has to be; else as `find`."""
+        known = self._tables.get((tenant, channel, subset))
+        if known is not None:
+            return known
+        if self._fetch is not None and await self._fetch(tenant, channel, subset):
+            await self.refresh()
+        return self.find(tenant, channel, subset)
+
+    def newest(self, tenant: str, channel: str, subset: str) -> ChannelTable | None:
+        """The channel's table in force, if there is one."""
+        return self._tables.get((tenant, channel, subset))
+
+    def kept(self, tenant: str, channel: str, subset: str, version: str) -> ChannelTable | None:
+        """The table of that version, in force or not, as long as its agents live."""
+        key = (tenant, channel, subset)
+        found = self._tables.get(key)
+        if found is not None and found.version == version:
+            return found
+        return next((old for old in self._older.get(key, ()) if old.version == version), None)
+
+    def check(self, tenant: str, channel: str) -> None:
+        """Raises `ChannelNotFound` where it is certain that there is no such channel."""
+        if self._fetch is None:
+            self.find(tenant, channel)
+
     def all(self, subset: str = "stable") -> list[ChannelTable]:
         """Every channel's table of a subset, by tenant and channel."""
         return [self._tables[key] for key in sorted(self._tables) if key[2] == subset]
@@ -146,16 +207,18 @@ class Routings:
 
     async def refresh(self) -> None:
         """Builds a snapshot of the store as it is now and swaps it in."""
-        routings, _ = await self._store.list(ChannelRouting)
-        agents, version = await self._store.list(Agent)
-        by_name = {(a.metadata.namespace, a.name): a for a in agents}
-        tables: dict[Identity, ChannelTable] = {}
-        for routing in routings:
-            key = (routing.tenant, routing.channel, routing.subset)
-            if key not in tables and routing.spec.capability_groups:
-                tables[key] = await self._table(routing, by_name, self._tables.get(key))
-        self._tables = tables
-        self.version = version
+        async with self._refreshing:  # an older one must not replace a newer
+            routings, _ = await self._store.list(ChannelRouting)
+            agents, version = await self._store.list(Agent)
+            by_name = {(a.metadata.namespace, a.name): a for a in agents}
+            tables: dict[Identity, ChannelTable] = {}
+            for routing in routings:
+                key = (routing.tenant, routing.channel, routing.subset)
+                if key not in tables and routing.spec.capability_groups:
+                    tables[key] = await self._table(routing, by_name, self._tables.get(key))
+            self._older = _older(self._older, self._tables, tables, by_name)
+            self._tables = tables
+            self.version = version
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -173,7 +236,12 @@ class Routings:
         if before and seen == [member.agent for member in before.members.values()]:
             table = before.table
         else:
-            table = await RoutingTable.build(seen, self._embedder, before.table if before else None)
+            table = await RoutingTable.build(
+                seen,
+                self._embedder,
+                before.table if before else None,
+                self._indexes(f"{routing.tenant}/{routing.channel}/{routing.subset}"),
+            )
         return ChannelTable(
             tenant=routing.tenant,
             channel=routing.channel,
@@ -229,6 +297,39 @@ def _member(
         if name in wanted and wanted[name][1] != group.name and _accepts(wanted[name][0], version)
     )
     return Member(routable, _address(group, agent), _problem(agent), spare)
+
+
+def _older(
+    older: Mapping[Identity, tuple[ChannelTable, ...]],
+    before: Mapping[Identity, ChannelTable],
+    now: Mapping[Identity, ChannelTable],
+    agents: Mapping[tuple[str, str], Agent],
+) -> dict[Identity, tuple[ChannelTable, ...]]:
+    """The tables that are no longer in force, the newest first, whose agents all live. A channel or
+    a subset that is gone has none: who takes one away wants its conversations elsewhere.
+    """
+    found = {}
+    for key, table in now.items():
+        in_force = table.version
+        tables = {t.version: t for t in (before.get(key), *older.get(key, ())) if t}
+        alive = [t for v, t in tables.items() if v != in_force and _lives(t, agents)]
+        if alive:
+            found[key] = tuple(alive[:OLDER])
+    return found
+
+
+def _lives(table: ChannelTable, agents: Mapping[tuple[str, str], Agent]) -> bool:
+    """Whether every agent of the table is there in its version, where it was, and not away. Where
+    agents are not described, the routing in force is all that is known of them.
+    """
+    namespace = table.routing.metadata.namespace
+    for member in table.members.values():
+        agent = agents.get((namespace, member.name))
+        if agent is None or agent.spec.version != member.agent.version or _problem(agent):
+            return False
+        if agent.status.address != member.address:
+            return False
+    return True
 
 
 def _accepts(versions: str, version: str) -> bool:

@@ -2,6 +2,12 @@
 
 turn acme/web  ->  decide
                ->  ask billing-agent  ->  (in the agent's process) agent billing-agent -> ...
+
+Where several agents answer, each one's part has a span with what it takes to answer it; where a
+language model plans, so have its requests.
+
+turn acme/web  ->  llm
+               ->  part 0  ->  ask billing-agent  ->  ...
 """
 
 from collections.abc import AsyncGenerator
@@ -19,6 +25,7 @@ from lmos.model import (
     TextDelta,
     Turn,
     TurnEvent,
+    Usage,
 )
 from lmos.telemetry import tracing
 from lmos.telemetry.steps import Step, step
@@ -92,6 +99,25 @@ def asking(turn: Turn, agent: str, version: str) -> AbstractContextManager[Step]
         channel=turn.channel,
         subset=turn.subset,
         conversation=turn.conversation_id,
+    )
+
+
+def part(turn: Turn, place: int, agent: str, capability: str) -> AbstractContextManager[Step]:
+    """A span around one agent's part of the turn; its turn carries the trace on."""
+    return step(turn, f"part {place}", scope=_SCOPE, chosen=agent, capability=capability)
+
+
+def planning(turn: Turn, model: str) -> AbstractContextManager[Step]:
+    """A span around a request to the model that plans; tell it by `planned`."""
+    return step(turn, "llm", scope=_SCOPE, way="client", model=model)
+
+
+def planned(around: Step, usage: Usage) -> None:
+    """Tells what the request took."""
+    around.told(
+        response_model=usage.model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
     )
 
 

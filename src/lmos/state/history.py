@@ -106,7 +106,12 @@ class Past:
 
     def knows(self, turn: Turn) -> bool:
         """Whether the turn's user, if known, is one of the conversation's."""
-        return not turn.user.id or (self.value is not None and turn.user.id in self.value["users"])
+        return not turn.user.id or turn.user.id in self.users
+
+    @property
+    def users(self) -> Sequence[str]:
+        """The known users who took part; the conversation is theirs."""
+        return () if self.value is None else self.value["users"]
 
 
 def told(summary: str) -> Message:

@@ -16,6 +16,7 @@ outside is escaped, so that it cannot reach into the keys of others whatever it 
 for a key stands as its hash.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -30,6 +31,7 @@ def key(*parts: str) -> str:
     return "/".join(map(escaped, parts))
 
 
+@lru_cache(maxsize=4096)
 def escaped(part: str) -> str:
     """The part as it stands in a key. No two parts give the same."""
     if part.isascii() and len(part) <= LONGEST:

@@ -8,5 +8,6 @@ Protocols that are extras are in `mounts`, and only there where they are install
 from lmos.arc.serving.app import app
 from lmos.arc.serving.server import notify, serve
 from lmos.arc.serving.settings import Cors, Settings
+from lmos.arc.serving.trust import trusting
 
-__all__ = ["Cors", "Settings", "app", "notify", "serve"]
+__all__ = ["Cors", "Settings", "app", "notify", "serve", "trusting"]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,7 +80,7 @@ class Card(Model):
     capabilities: Features = Features()
     skills: Tuple[Skill] = ()
 
-    @property
+    @cached_property
     def extended(self) -> bool:
         """Whether the agent takes turns and gives events as they are."""
         return self._extension is not None

@@ -12,7 +12,7 @@ from lmos.model import BinaryData, Message, Model, Turn
 from lmos.model.base import Tuple
 from lmos.model.errors import InvalidInput
 from lmos.protocols import limits
-from lmos.protocols.answering import APPROVAL, APPROVED, DENIED
+from lmos.protocols.answering import APPROVAL, APPROVED, DENIED, found_already
 
 #: The extension by which a turn and its events travel unchanged, in metadata under this key.
 EXTENSION = "urn:lmos:a2a:turn:1"
@@ -109,12 +109,16 @@ def agent_message(
 
 
 def params_of(turn: Turn, *, extended: bool, task_id: str | None = None) -> dict[str, Any]:
-    """The parameters that send a turn. Without the extension only its new message is told."""
+    """The parameters that send a turn. Without the extension only its new message is told, after
+    what was said in the same turn before it.
+    """
+    already = "" if extended else found_already(turn)
+    told = parts_of(turn.messages[-1]) if turn.messages else [{"text": ""}]
     message: dict[str, Any] = {
         "messageId": turn.turn_id,
         "contextId": turn.conversation_id,
         "role": "ROLE_USER",
-        "parts": parts_of(turn.messages[-1]) if turn.messages else [{"text": ""}],
+        "parts": [{"text": already}, *told] if already else told,
     }
     if task_id:
         message["taskId"] = task_id

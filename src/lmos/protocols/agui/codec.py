@@ -170,7 +170,8 @@ class Run:
             case Decided():
                 return [self._custom(names.DECISION, event.decision.wire())]
             case StatusUpdate():
-                return [self._custom(names.STATUS, {"text": event.text})]
+                told = event.model_dump(exclude={"type"}, exclude_none=True)
+                return [self._custom(names.STATUS, told)]
             case TextDelta():
                 self._streamed = True
                 return self._text(event.text)

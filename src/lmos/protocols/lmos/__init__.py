@@ -8,6 +8,6 @@ formats with fields added.
 
 from lmos.protocols.lmos.capabilities import capabilities_route, describe
 from lmos.protocols.lmos.client import responder
-from lmos.protocols.lmos.server import chat_routes
+from lmos.protocols.lmos.server import PREFIXES, chat_routes
 
-__all__ = ["capabilities_route", "chat_routes", "describe", "responder"]
+__all__ = ["PREFIXES", "capabilities_route", "chat_routes", "describe", "responder"]

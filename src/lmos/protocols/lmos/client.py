@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from lmos.model import TERMINAL, Responder, Turn, TurnEvent
 from lmos.model.errors import LmosError, code_to_error
-from lmos.protocols import calls, sse
+from lmos.protocols import calls, http, sse
 from lmos.protocols.answering import answered
 from lmos.protocols.lmos import codec
 
@@ -52,8 +52,8 @@ def _headers(turn: Turn) -> dict[str, str]:
 
 def platform_error(refusal: calls.Refusal) -> LmosError:
     """The error that the platform meant, by its `errorCode`."""
-    code, details = refusal.body.get("errorCode"), refusal.body.get("details")
-    if not isinstance(code, str):
+    code, details = http.problem_code(refusal.body), refusal.body.get("details")
+    if not code:
         return calls.agent_error(refusal)
     return code_to_error(code).rebuilt(
         refusal.message, details if isinstance(details, dict) else {}

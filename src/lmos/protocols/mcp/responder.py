@@ -24,7 +24,7 @@ from lmos.model import (
     Usage,
 )
 from lmos.model.errors import AgentFailed, NotFound, code_to_error
-from lmos.protocols.answering import answered
+from lmos.protocols.answering import answered, found_already
 from lmos.protocols.mcp import codec
 from lmos.protocols.mcp.client import connect
 from lmos.protocols.mcp.offer import Result
@@ -62,7 +62,9 @@ class _Remote:
         connection = connect(self._server)
         tool = _chosen(await connection.tools(), self._name, self._server.who)
         extended = codec.EXTENSION in tool.meta
-        arguments = codec.ask_arguments(tool.name, tool.schema, turn.text, turn.conversation_id)
+        already = "" if extended else found_already(turn)
+        text = f"{already}\n\n{turn.text}" if already else turn.text
+        arguments = codec.ask_arguments(tool.name, tool.schema, text, turn.conversation_id)
         meta = {codec.EXTENSION: turn.wire()} if extended else dict(turn.trace)
         queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue()
         calling = asyncio.ensure_future(

@@ -77,7 +77,7 @@ class _Remote:
         headers = {"accept": calls.EVENT_STREAM, "x-conversation-id": turn.conversation_id}
         if self._api_key:
             headers["authorization"] = f"Bearer {self._api_key}"
-        return headers | calls.turn_headers(turn)
+        return calls.turn_headers(turn) | headers
 
 
 class Delta(Model):

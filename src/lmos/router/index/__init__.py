@@ -5,7 +5,7 @@ it names the texts nearest to a message, and of their capabilities every text is
 with the one in memory.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from lmos.model import errors
@@ -13,6 +13,8 @@ from lmos.model import errors
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from lmos.router.table import RoutingTable
 
     Vectors = NDArray[np.float32]
 
@@ -23,9 +25,9 @@ NEAREST = 96
 class Index(Protocol):
     """Where the texts of one table, and of those that follow it, can be found by their vectors."""
 
-    async def keep(self, texts: Sequence[str], embedder: str, vectors: "Vectors") -> bool:
-        """Makes these the texts that can be found, adding what is new. What has gone can be found
-        until the next time. False where it cannot be done now; the log says why.
+    async def keep(self, table: "RoutingTable") -> bool:
+        """Makes the texts of this table those that can be found, adding what is new. What has gone
+        can be found until the next time. False where it cannot be done now; the log says why.
         """
         ...
 

@@ -44,6 +44,8 @@ class Centres:
         import numpy as np
 
         similarities = self.coarse @ (vector @ self.basis)
+        if len(similarities) <= SHORTLIST:
+            return np.unique(self.owners)
         best = np.argpartition(similarities, -SHORTLIST)[-SHORTLIST:]
         found: Numbers = np.unique(self.owners[best])
         return found

@@ -11,18 +11,22 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from lmos.model import errors
+from lmos.router.breath import Breath
 from lmos.router.index import NEAREST, Indexes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from qdrant_client import AsyncQdrantClient
+
+    from lmos.router.table import RoutingTable
+    from lmos.router.texts import Arena
 
     Vectors = NDArray[np.float32]
 
@@ -37,7 +41,7 @@ REST = 10.0
 
 
 def collections(spec: str, environment: Mapping[str, str] | None = None) -> Indexes:
-    """The collections of the server of `qdrant://host:port/name`, by the names of tables."""
+    """The collections of the server that `qdrant://host:port/name` means, by tables' names."""
     if importlib.util.find_spec("qdrant_client") is None:
         raise errors.MissingExtra("qdrant", "an index in Qdrant")
     parts = urlsplit(spec)
@@ -73,15 +77,15 @@ class QdrantIndex:
         self._leaving: list[str] = []
         self._resting = 0.0
 
-    async def keep(self, texts: Sequence[str], embedder: str, vectors: "Vectors") -> bool:
+    async def keep(self, table: "RoutingTable") -> bool:
         """See `Index.keep`."""
-        collection = f"{self._name}-{_digest(f'{embedder} {vectors.shape[1]}')[:8]}"
         try:
-            async with asyncio.timeout(SLOW * (1 + len(texts) / BATCH)):
-                await self._keep(collection, embedder, texts, vectors)
+            async with asyncio.timeout(SLOW * (1 + len(table.rows) / BATCH)):
+                await self._keep(table, await _points(table))
         except Exception as error:
             self._failed(error)
             return False
+        self._resting = 0.0
         return True
 
     async def nearest(self, vector: "Vectors") -> list[str] | None:
@@ -106,21 +110,20 @@ class QdrantIndex:
         self._there = None  # who knows what has arrived
         log.warning("Qdrant does not answer for %s, memory does: %r", self._name, error)
 
-    async def _keep(
-        self, collection: str, embedder: str, texts: Sequence[str], vectors: "Vectors"
-    ) -> None:
-        wanted = {str(UUID(_digest(f"{embedder}\n{text}")[:32])): i for i, text in enumerate(texts)}
+    async def _keep(self, table: "RoutingTable", wanted: Mapping[str, str]) -> None:
+        """Puts what is new, and removes what had gone from the table before."""
+        d = table.arena.d
+        collection = f"{self._name}-{_digest(f'{table.embedder} {d}')[:8]}"
         there = self._there
         if there is None or collection != self._collection:
-            there = await self._opened(collection, vectors.shape[1])
+            there = await self._opened(collection, d)
         new = [id_ for id_ in wanted if id_ not in there]
         for part in (new[i : i + BATCH] for i in range(0, len(new), BATCH)):
-            rows = [wanted[id_] for id_ in part]
-            await self._put(collection, part, [texts[i] for i in rows], vectors[rows])
-        if gone := [id_ for id_ in self._leaving if id_ not in wanted]:
-            await self._remove(collection, gone)
+            await self._put(collection, part, [wanted[id_] for id_ in part], table.arena)
+        gone = {id_ for id_ in self._leaving if id_ not in wanted}
+        await self._remove(collection, list(gone))
         self._collection = collection
-        self._leaving = [id_ for id_ in there if id_ not in wanted and id_ not in set(gone)]
+        self._leaving = [id_ for id_ in there if id_ not in wanted and id_ not in gone]
         self._there = {*wanted, *self._leaving}
 
     async def _opened(self, collection: str, d: int) -> set[str]:
@@ -141,11 +144,11 @@ class QdrantIndex:
             if offset is None:
                 return found
 
-    async def _put(
-        self, collection: str, ids: list[str], texts: list[str], vectors: "Vectors"
-    ) -> None:
+    async def _put(self, collection: str, ids: list[str], texts: list[str], arena: "Arena") -> None:
+        import numpy as np
         from qdrant_client.models import PointStruct
 
+        vectors = arena.at(np.array([arena.place(text) for text in texts], np.int64))
         points = [
             PointStruct(id=id_, vector=vector.tolist(), payload={"text": text})
             for id_, text, vector in zip(ids, texts, vectors, strict=True)
@@ -157,6 +160,18 @@ class QdrantIndex:
 
         for part in (ids[i : i + BATCH] for i in range(0, len(ids), BATCH)):
             await self._client.delete(collection, points_selector=PointIdsList(points=[*part]))
+
+
+async def _points(table: "RoutingTable") -> dict[str, str]:
+    """The texts of a table by the ids of their points."""
+    breath = Breath()
+    found: dict[str, str] = {}
+    for block in table.blocks:
+        for text in block.texts:
+            found[str(UUID(_digest(f"{table.embedder}\n{text}")[:32]))] = text
+        if breath.due:
+            await breath.taken()
+    return found
 
 
 def _digest(text: str) -> str:

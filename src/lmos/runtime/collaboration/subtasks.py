@@ -3,109 +3,91 @@
     after -> asked side by side where nothing forbids it -> parts -> one answer
 
 A sub-task begins when those whose answers it needs are answered, and its agent reads these answers
-as what was said just before. A part that fails is told in the answer beside the others.
+as what was said just before. The answer is told part by part in the order of the sub-tasks: of the
+first that is not finished as it comes, while those behind it wait. A part that fails is told in the
+answer beside the others.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from functools import reduce
 
-from lmos.model import (
-    Answer,
-    Decided,
-    Done,
-    Failed,
-    InputRequired,
-    Message,
-    Started,
-    StatusUpdate,
-    SubTask,
-    TextDelta,
-    ToolCall,
-    ToolResult,
-    Turn,
-    TurnEvent,
-    Usage,
-    errors,
-)
+from lmos.model import Decided, Done, Started, SubTask, TextDelta, TurnEvent
+from lmos.protocols.answering import SEPARATOR
 from lmos.runtime.affinity import Active
-from lmos.runtime.collaboration.handing import Work, able, handed
-from lmos.runtime.routings import Member
-
-log = logging.getLogger("lmos.runtime")
-
-#: Sub-tasks of a turn that are asked at the same time.
-PARALLEL = 4
-
-Queue = asyncio.Queue[TurnEvent | None]
-
-
-@dataclass
-class _Part:
-    """A sub-task and what came of it. `waits` are the parts that end before it begins, `needs`
-    those whose answers it reads.
-    """
-
-    place: int
-    task: SubTask
-    agent: str
-    waits: Sequence["_Part"] = ()
-    needs: Sequence["_Part"] = ()
-    answers: list[Answer] = field(default_factory=list)
-    question: InputRequired | None = None
-    failure: Failed | None = None
-    usage: Usage = field(default_factory=Usage)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def messages(self) -> list[Message]:
-        """What the agent said, its question last."""
-        asked = [self.question.message] if self.question else []
-        return [*(answer.message for answer in self.answers), *asked]
-
-    @property
-    def said(self) -> str:
-        """What the agent said, as one text."""
-        return "\n".join(message.content for message in self.messages)
+from lmos.runtime.collaboration import parts as asking
+from lmos.runtime.collaboration.handing import Work, human_of
+from lmos.runtime.collaboration.merging import failed, merged
+from lmos.runtime.collaboration.parts import PARALLEL, Part, Tell, told_by, usage_of
+from lmos.runtime.collaboration.people import to_human, with_the_rest
 
 
 async def answer_all(work: Work) -> AsyncGenerator[TurnEvent, None]:
-    """The events of a turn with sub-tasks: what is going on as it happens, then one answer with a
-    part for each. It fails when every part does. Closing it ends all that is being asked.
+    """The events of a turn with sub-tasks: what is going on as it happens, their texts, then one
+    answer with a part for each. It fails when every part does. Closing it ends all that is being
+    asked.
     """
     yield Started(agent="lmos")
     yield Decided(decision=work.decision)
     parts = _planned(work.decision.tasks)
-    async with aclosing(_progress(work, parts)) as events:
+    said: list[str] = []
+    async with aclosing(told_by(lambda tell: _run_all(work, parts, tell))) as events:
         async for event in events:
+            if isinstance(event, TextDelta):
+                said.append(event.text)
             yield event
     if all(part.failure for part in parts):
-        yield _failed(parts)
+        async for event in _given_up(work, parts, bool(said)):
+            yield event
         return
     work.notes |= _active(parts).notes()
-    answer = _merged(work.turn, parts)
-    yield TextDelta(text=answer.message.content)
-    yield answer
-    yield Done(usage=reduce(Usage.plus, (part.usage for part in parts)))
+    async for event in with_the_rest(work, parts, "".join(said)):
+        if isinstance(event, TextDelta):
+            said.append(event.text)
+        yield event
+    yield merged(work.turn, parts, "".join(said), "multi")
+    yield Done(usage=usage_of(parts))
+
+
+async def _given_up(
+    work: Work, parts: Sequence[Part], said: bool
+) -> AsyncGenerator[TurnEvent, None]:
+    """The end where nobody could answer: people take over where the channel has them."""
+    failure, human = failed(parts), human_of(work)
+    if human is None or said:
+        yield failure
+        return
+    async for event in to_human(work, human, failure.error.message):
+        yield event
 
 
 # --- the order ------------------------------------------------------------------------------------
 
 
-def _planned(tasks: Sequence[SubTask]) -> list[_Part]:
+def _planned(tasks: Sequence[SubTask]) -> list[Part]:
     """The parts with what they wait for. Where the order cannot be kept, one comes after the other
     as they stand, and what they need is looked for among those before.
     """
-    parts = [_Part(place, task, task.agent) for place, task in enumerate(tasks)]
+    parts = [Part(place, task, task.agent) for place, task in enumerate(tasks)]
     sound = _sound(tasks)
     for part in parts:
         before = range(len(tasks) if sound else part.place)
         part.needs = [parts[i] for i in sorted(set(part.task.after)) if i in before]
         part.waits = part.needs if sound else parts[: part.place]
+    for part in reversed(_in_order(parts)):
+        for other in part.waits:
+            other.then = max(other.then, part.then + 1)
     return parts
+
+
+def _in_order(parts: Sequence[Part]) -> list[Part]:
+    """The parts, each after those that it waits for."""
+    found: dict[int, Part] = {}
+    while len(found) < len(parts):
+        for part in parts:
+            if all(other.place in found for other in part.waits):
+                found[part.place] = part
+    return list(found.values())
 
 
 def _sound(tasks: Sequence[SubTask]) -> bool:
@@ -119,152 +101,43 @@ def _sound(tasks: Sequence[SubTask]) -> bool:
     return not left
 
 
-# --- asking ---------------------------------------------------------------------------------------
+# --- asking and telling ---------------------------------------------------------------------------
 
 
-async def _progress(work: Work, parts: Sequence[_Part]) -> AsyncGenerator[TurnEvent, None]:
-    """What is going on until all parts have ended."""
-    queue: Queue = asyncio.Queue()
-    running = asyncio.create_task(_run_all(work, parts, queue))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        await running
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def _run_all(work: Work, parts: Sequence[_Part], queue: Queue) -> None:
-    """Runs the parts; `None` is the last in the queue, whatever happens."""
+async def _run_all(work: Work, parts: Sequence[Part], tell: Tell) -> None:
     room = asyncio.Semaphore(PARALLEL)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(_run(work, part, queue, room))
-    finally:
-        queue.put_nowait(None)
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(asking.run(work, part, tell, room))
+        group.create_task(_show(parts, tell))
 
 
-async def _run(work: Work, part: _Part, queue: Queue, room: asyncio.Semaphore) -> None:
-    """Runs a part when those before it have ended; its failure is noted in it, not raised."""
-    for other in part.waits:
-        await other.ended.wait()
-    async with room:
-        try:
-            await _ask(work, part, queue)
-        except errors.LmosError as error:
-            part.failure = Failed.of(error)
-        except Exception as error:
-            log.exception("sub-task %r of agent %s failed", part.task.text, part.agent)
-            part.failure = Failed.of(error)
-        finally:
-            part.ended.set()
+async def _show(parts: Sequence[Part], tell: Tell) -> None:
+    """Tells the texts of the parts in their order, each with who says it. Where nothing was said
+    yet, what failed is told with the first that is.
+    """
+    before = ""
+    waiting: list[str] = []
+    for part in parts:
+        opening = True
+        while (piece := await part.pieces.get()) is not None:
+            if opening:
+                for failure in waiting:
+                    tell(TextDelta(text=before + failure))
+                    before = SEPARATOR
+                waiting.clear()
+                tell(TextDelta(text=f"{before}{part.agent}: "))
+                before, opening = SEPARATOR, False
+            tell(TextDelta(text=piece))
+        if part.failure and opening and not before:
+            waiting.append(part.why)
+        elif part.failure:
+            tell(TextDelta(text=(SEPARATOR if opening else "\n") + part.why))
 
 
-async def _ask(work: Work, part: _Part, queue: Queue) -> None:
-    for other in part.needs:
-        if other.failure or other.question:
-            raise errors.AgentFailed(
-                f"it needs the answer to {other.task.text!r}, which is missing"
-            )
-    task = part.task
-    members = able(work, task.agent, task.capability)
-    queue.put_nowait(StatusUpdate(text=f"asking {members[0].name}: {task.text}"))
-    async with aclosing(handed(work, members, _turn_of(work.turn, part))) as events:
-        async for member, event in events:
-            _take(part, member, event, queue)
-    if not part.failure and not part.messages:
-        raise errors.AgentFailed(f"agent {part.agent} ended without an answer")
-
-
-def _turn_of(turn: Turn, part: _Part) -> Turn:
-    """The turn as the part's agent gets it: the answers that it needs stand before its words."""
-    told = [
-        message
-        for other in part.needs
-        for message in (
-            Message(role="user", content=other.task.text),
-            Message(role="assistant", content=other.said),
-        )
-    ]
-    turn = turn.saying(part.task.text)
-    last = max(i for i, message in enumerate(turn.messages) if message.role == "user")
-    return turn.but(
-        turn_id=f"{turn.turn_id}.{part.place}",
-        messages=(*turn.messages[:last], *told, *turn.messages[last:]),
-    )
-
-
-def _take(part: _Part, member: Member, event: TurnEvent, queue: Queue) -> None:
-    """Keeps what belongs to the answer and tells the rest at once."""
-    handed_over = isinstance(event, Started) and part.agent != member.name
-    part.agent = member.name
-    match event:
-        case Started() if handed_over:
-            queue.put_nowait(StatusUpdate(text=f"{member.name} answers: {part.task.text}"))
-        case StatusUpdate():
-            queue.put_nowait(StatusUpdate(text=f"{member.name}: {event.text}"))
-        case ToolCall() | ToolResult():
-            queue.put_nowait(event.but(id=f"{part.place}.{event.id}"))
-        case Answer():
-            part.answers.append(event)
-        case InputRequired():
-            part.question = event
-        case Failed():
-            part.failure = event
-        case Done():
-            part.usage = event.usage
-
-
-# --- the answer -----------------------------------------------------------------------------------
-
-
-def _active(parts: Sequence[_Part]) -> Active:
+def _active(parts: Sequence[Part]) -> Active:
     """Whom the conversation is with: the first that waits for a reply, or who answered last."""
     waiting = next((part for part in parts if part.question), None)
     if waiting:
         return Active(waiting.agent, waiting=True)
     return Active([part.agent for part in parts if not part.failure][-1])
-
-
-def _merged(turn: Turn, parts: Sequence[_Part]) -> Answer:
-    """One answer of all parts, in their order, each with who gave it."""
-    answers = [answer for part in parts for answer in part.answers]
-    messages = [message for part in parts for message in part.messages]
-    message = Message(
-        role="assistant",
-        content="\n\n".join(_told(part) for part in parts),
-        turn_id=turn.turn_id,
-        binary_data=tuple(data for message in messages for data in message.binary_data),
-    )
-    entities = tuple(entity for answer in answers for entity in answer.anonymization_entities)
-    return Answer(message=message, context=_context(parts), anonymization_entities=entities)
-
-
-def _context(parts: Sequence[_Part]) -> dict[str, str]:
-    """What the agents said beside their answers, each under its name, and who answered."""
-    answered = dict.fromkeys(part.agent for part in parts if not part.failure)
-    context = {"outcome": "multi", "agents": ",".join(answered)}
-    for part in parts:
-        said: list[Answer | InputRequired] = [*part.answers]
-        for event in [*said, part.question] if part.question else said:
-            context |= {f"{part.agent}.{key}": value for key, value in event.context.items()}
-    return context
-
-
-def _told(part: _Part) -> str:
-    said = [f"{part.agent}: {part.said}"] if part.messages else []
-    failed = [_failure(part)] if part.failure else []
-    return "\n".join([*said, *failed])
-
-
-def _failure(part: _Part) -> str:
-    reason = part.failure.error.message if part.failure else ""
-    return f"{part.agent} could not answer {part.task.text!r}: {reason}"
-
-
-def _failed(parts: Sequence[_Part]) -> Failed:
-    """The first failure, with what every part failed of."""
-    first = next(part.failure for part in parts if part.failure)
-    return Failed(error=first.error.but(message="; ".join(_failure(part) for part in parts)))

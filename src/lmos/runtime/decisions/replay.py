@@ -7,6 +7,7 @@ from lmos.model import Decision, DecisionRecord, errors
 from lmos.router import Router, RoutingRequest, RoutingTable
 from lmos.runtime.affinity import replied
 from lmos.runtime.decisions.comparing import Comparison
+from lmos.runtime.stages import UNROUTED
 
 #: The table on which a record's message is decided again.
 TableOf = Callable[[DecisionRecord], Awaitable[RoutingTable]]
@@ -31,10 +32,12 @@ async def replayed(
     records: Iterable[DecisionRecord], router: Router, table_of: TableOf
 ) -> Comparison:
     """Decides every record again and compares. Those whose words were not kept are counted and
-    passed over; `InvalidInput` when that is all of them.
+    passed over; `InvalidInput` when that is all of them. What no router decided is left out.
     """
     found = Comparison()
     for record in records:
+        if record.decision.stage in UNROUTED:
+            continue
         if not record.messages:
             found.wordless += 1
             continue

@@ -12,8 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lmos.arc.budget import Budget
-from lmos.llm import ModelChoice
+from lmos.llm.budget import Budget
+from lmos.llm.models import ModelChoice
 from lmos.model import Usage, errors
 
 if TYPE_CHECKING:
