@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned, "LARGEST", 0)
     monkeypatch.setattr(table, "ROWS", 30)
     monkeypatch.setattr(table, "CAPABILITIES", 10)
-    monkeypatch.setattr(centres, "SHORTLIST", 12)
+    monkeypatch.setattr(centres, "LEAST", 12)
     monkeypatch.setattr(centres, "DIMENSIONS", 24)
     monkeypatch.setattr(building, "BATCH", 7)
 

@@ -71,7 +71,7 @@ async def test_the_conversations_with_the_newest_turns_come_first(
 async def test_the_conversations_of_a_user(
     platform: Platform, session: aiohttp.ClientSession
 ) -> None:
-    for name, who in (("a", ANN), ("b", BEN), ("c", ANN), ("d", ANN), ("a", ANN)):
+    for name, who in (("a", ANN), ("b", BEN), ("c", ANN), ("d", ANN), ("a", ANN), ("b", BEN)):
         await platform.turn("how much do I owe", name, **who)
     for limit in ("1", "3", "50"):
         assert await pages(session, user="ann", limit=limit) == ["a", "d", "c"]

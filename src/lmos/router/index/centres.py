@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Centres whose capabilities are looked at wholly, and dimensions that the centres are compared in.
 #: Measured with 10,000 agents (`bench/router_scale.py --only same`).
 SHORTLIST = 160
+#: Of fewer centres it is one in so many, and this many at least.
+SHARE, LEAST = 64, 96
 DIMENSIONS = 128
 #: Texts for which there is one centre, at most MOST of a capability.
 TEXTS, MOST = 6, 32
@@ -44,9 +46,10 @@ class Centres:
         import numpy as np
 
         similarities = self.coarse @ (vector @ self.basis)
-        if len(similarities) <= SHORTLIST:
+        count = min(SHORTLIST, max(LEAST, len(similarities) // SHARE))
+        if len(similarities) <= count:
             return np.unique(self.owners)
-        best = np.argpartition(similarities, -SHORTLIST)[-SHORTLIST:]
+        best = np.argpartition(similarities, -count)[-count:]
         found: Numbers = np.unique(self.owners[best])
         return found
 

@@ -24,6 +24,9 @@ BARE, UNKNOWN = 0.04, 0.5
 ODDS = Odds()
 #: The lead of an only agent.
 ALONE = 0.15
+#: Agents that have a share of the probability: of thousands the rest, far off one by one, would
+#: together outweigh the nearest, and a part of the table would decide otherwise than the whole.
+COUNTED = 48
 #: Texts of a table from which on only the head's first capabilities are looked at, and how many.
 MANY, FIRST = 3_000, 16
 
@@ -112,6 +115,8 @@ def _log_shares(scores: "NDArray[np.float64]", near: Near) -> "NDArray[np.float6
 
     weights = np.exp(scores - scores.max())
     sums = np.add.reduceat(weights, near.firsts)
+    if len(sums) > COUNTED:
+        sums[sums < np.partition(sums, -COUNTED)[-COUNTED]] = 0
     shares: NDArray[np.float64] = np.log(np.maximum(sums / sums.sum(), 1e-12))
     return shares
 

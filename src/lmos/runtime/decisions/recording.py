@@ -18,6 +18,8 @@ log = logging.getLogger("lmos.runtime")
 LIMIT = 10_000
 #: Turns written with one entry of the index, at most.
 BATCH = 100
+#: Records written at the same time: one after the other they fall behind turns that come at once.
+TOGETHER = 50
 #: Seconds after which a state that was away is tried again.
 RETRY = 1.0
 
@@ -101,8 +103,10 @@ class Recorder:
         """Writes turns of one tenant, the index first: an entry that leads nowhere does no harm."""
         name = secrets.token_hex(4)
         await self._until_done(partial(self._log.index, name, trails), len(trails))
-        for trail in trails:
-            await self._until_done(partial(self._log.append, trail), 1)
+        for first in range(0, len(trails), TOGETHER):
+            some = trails[first : first + TOGETHER]
+            appends = (self._until_done(partial(self._log.append, trail), 1) for trail in some)
+            await asyncio.gather(*appends)
         await self._until_done(partial(self._log.withdraw, trails), 0)
 
     async def _until_done(self, write: Write, turns: int) -> None:
