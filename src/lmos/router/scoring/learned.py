@@ -35,9 +35,7 @@ ENOUGH, MOST = 30, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """How messages of the table's kind score: the mean and the deviation of the highest score, or
-    where more are far below than of a normal distribution, half of how far the lowest fiftieth is.
-    """
+    """How messages of the table's kind score: the mean and the deviation of the highest score."""
 
     score: float
     deviation: float
@@ -89,15 +87,9 @@ def learn(
     found = head.fitted(features, numbers, classes, start, steps=steps)
     if len(meant) < ENOUGH:
         return Learned(lexicon, found)
-    return Learned(lexicon, found, temperature(scores, meant), _normal(scores.max(1)))
-
-
-def _normal(top: "NDArray[np.float32]") -> Normal:
-    import numpy as np
-
-    mean = float(top.mean())
-    below = (mean - float(np.quantile(top, 1 / 50))) / 2
-    return Normal(mean, max(float(top.std()), below, 1e-3))
+    top = scores.max(1)
+    normal = Normal(float(top.mean()), max(float(top.std()), 1e-3))
+    return Learned(lexicon, found, temperature(scores, meant), normal)
 
 
 def _left_out(
