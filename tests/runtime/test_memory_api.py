@@ -89,7 +89,7 @@ async def test_what_an_application_shares_goes_to_the_agents(
     await platform.turn("where is my order", "d", user=User(id="ben"))
     assert shared(platform) == {"hotline": "0800"}
     await asked(session, "DELETE", f"{BASE}/memory/hotline", status=204)
-    await platform.turn("where is my order", "d")
+    await platform.turn("where is my order", "d", user=User(id="ben"))
     assert shared(platform) == {}
     await asked(session, "DELETE", f"{BASE}/memory/hotline", status=404)
 
@@ -199,7 +199,7 @@ async def test_the_official_client_shares_and_reads(platform: Platform, url: str
         assert refused.is_error
         wrong = await client.call_tool("share", {"name": "n"})
         assert wrong.is_error
-    await platform.turn("where is my order")
+    await platform.turn("where is my order", **ANN)
     assert shared(platform) == {"m": {"x": 1}}
 
 

@@ -70,7 +70,7 @@ class Fit(Strict):
     bare: Scope = Scope(near=15.39, lead=3.15, texts=-0.81, bias=-3.96)
     sharpness: float = 1.0
     threshold: float = 0.5
-    sure: float = 0.52
+    sure: float = 0.55
     conversation: Prior = Prior()
     model: Reliance = Reliance()
 
