@@ -1,21 +1,23 @@
 """The vector router with one ingredient left out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from lmos.router import spelling
 from lmos.router.fit import Fit
-from lmos.router.scoring import learned
+from lmos.router.scoring import learned, seen
 
 #: What is left out; "nothing" is the router as it is.
 INGREDIENTS = ("nothing", "head", "letters", "neighbours", "usual", "spelling")
 
-_CONSTANTS: dict[str, tuple[Any, str, Any]] = {
-    "head": (learned, "LARGEST", 0),
-    "letters": (learned, "LEXICAL", 0.0),
-    "neighbours": (learned, "NEIGHBOURS", 0.0),
-    "spelling": (__import__("lmos.router.spelling", fromlist=["x"]), "MAX_WORDS", 0),
+#: The constants that leave it out, in each module that has them.
+_CONSTANTS: dict[str, list[tuple[Any, str, float]]] = {
+    "head": [(learned, "LARGEST", 0)],
+    "letters": [(learned, "LEXICAL", 0.0)],
+    "neighbours": [(learned, "NEIGHBOURS", 0.0), (seen, "NEIGHBOURS", 0.0)],
+    "spelling": [(spelling, "SHORTEST", spelling.LONGEST + 1)],
 }
 
 
@@ -23,12 +25,8 @@ _CONSTANTS: dict[str, tuple[Any, str, Any]] = {
 def without(name: str) -> Iterator[Fit]:
     """The fit to use while the ingredient is left out."""
     fit = Fit()
-    if name == "usual":
-        # whether anybody is meant is then told as of tables without a head
-        yield fit.but(learned=fit.bare)
-    elif name in _CONSTANTS:
-        module, constant, value = _CONSTANTS[name]
-        with patch.object(module, constant, value):
-            yield fit
-    else:
-        yield fit
+    with ExitStack() as left_out:
+        for module, constant, value in _CONSTANTS.get(name, ()):
+            left_out.enter_context(patch.object(module, constant, value))
+        # without "usual", whether anybody is meant is told as of tables without a head
+        yield fit.but(learned=fit.bare) if name == "usual" else fit

@@ -26,7 +26,7 @@ def routes(house: House) -> list[Route]:
 async def test_every_path_of_the_rest_api_is_described_and_every_description_is_served() -> None:
     async with housed() as house:
         served_paths = {
-            (method, route.path)
+            (method, route.path.replace(":path}", "}"))
             for route in routes(house)
             for method in (route.methods or set()) - {"HEAD"}
             if route.path.startswith(openapi.API)

@@ -144,7 +144,7 @@ async def test_a_control_plane_is_mirrored_and_watched() -> None:
     async with (
         served(control_plane(theirs)) as address,
         open_source(address) as source,
-        Routings(source.store, embedder(), source.fetch) as routings,
+        Routings(source.store, embedder(), fetch=source.fetch) as routings,
     ):
         await until(lambda: found(routings, "acme", "web") == ["billing"])
         await until(lambda: not source.waiting_for())
@@ -168,7 +168,7 @@ async def test_a_control_plane_that_goes_and_comes_back_with_other_routings() ->
     async with (
         served(switch) as url,
         open_source(url) as source,
-        Routings(source.store, embedder(), source.fetch) as routings,
+        Routings(source.store, embedder(), fetch=source.fetch) as routings,
     ):
         await until(lambda: found(routings, "acme", "web") == ["billing"])
         await until(lambda: switch.watches == 3)
@@ -216,7 +216,7 @@ async def test_what_is_not_there_yet_is_waited_for() -> None:
     async with (
         served(switch) as url,
         open_source(url) as source,
-        Routings(source.store, embedder(), source.fetch) as routings,
+        Routings(source.store, embedder(), fetch=source.fetch) as routings,
     ):
         assert "has not answered yet" in source.waiting_for()
         with pytest.raises(errors.AgentUnavailable):
@@ -279,7 +279,7 @@ async def test_an_operator_is_asked_for_a_channel_when_it_is_needed(tags: bool) 
     operator.set("two", "canary")
     async with served(operator.app) as url, open_source(url) as source:
         await until(lambda: not source.waiting_for())
-        async with Routings(source.store, embedder(), source.fetch) as routings:
+        async with Routings(source.store, embedder(), fetch=source.fetch) as routings:
             stable, canary, again = await asyncio.gather(
                 routings.found("acme", "web"),
                 routings.found("acme", "web", "canary"),
@@ -301,7 +301,7 @@ async def test_an_operators_changes_are_followed_and_its_absence_survived() -> N
     store = MemoryStore()
     async with served(operator.app) as url:
         asking = Operator(url, store, every=0.02, absent=0)
-        async with Routings(store, embedder(), asking.fetch) as routings:
+        async with Routings(store, embedder(), fetch=asking.fetch) as routings:
             await routings.found("acme", "web")
             running = asyncio.create_task(asking.run())
             await until(lambda: (304, "stable") in operator.asked)

@@ -53,6 +53,12 @@ class LocalAgents:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    @property
+    def names(self) -> set[str]:
+        """What the agents call themselves that are ready."""
+        ready = (folder for folder, w in self._workers.items() if w.phase == "ready")
+        return {self._names[folder] for folder in ready if folder in self._names}
+
     async def settled(self, progress: Callable[[str], None]) -> None:
         """Returns when every agent is ready or has failed; tells the progress meanwhile."""
         waiting = {asyncio.create_task(worker.settled()) for worker in self._workers.values()}

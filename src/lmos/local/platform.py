@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -31,7 +31,7 @@ from lmos.state import open_state
 from lmos.store import DirectoryStore
 from lmos.telemetry import start_tracing, stop_tracing
 
-SETTLE_TIMEOUT = 15.0
+SETTLE_TIMEOUT = 30.0
 
 
 class Platform:
@@ -196,7 +196,7 @@ class Platform:
     ) -> None:
         await agents.settled(lambda text: self._output.progress(text))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_quiet(store, routings), SETTLE_TIMEOUT)
+            await asyncio.wait_for(_quiet(store, routings, agents.names), SETTLE_TIMEOUT)
         if routings.all():
             await _warm()
         found, _ = await store.list(Agent)
@@ -238,11 +238,17 @@ async def _warm() -> None:
         await embedding().embed(["hello"])
 
 
-async def _quiet(store: DirectoryStore, routings: Routings) -> None:
-    """Returns when the store has not changed for a moment and the routing tables follow it."""
+async def _quiet(store: DirectoryStore, routings: Routings, here: Collection[str]) -> None:
+    """Returns when the agents that run here answer, every channel has been looked at, the store has
+    not changed for a moment, and the routing tables follow it.
+    """
     seen, still = "", 0
     while still < 6:
         await asyncio.sleep(0.05)
-        _, now = await store.list(Agent)
-        still = still + 1 if now == seen and not routings.pending else 0
+        agents, now = await store.list(Agent)
+        channels, _ = await store.list(Channel)
+        told = all(a.status.is_true("Ready") for a in agents if a.name in here) and all(
+            channel.status.conditions for channel in channels
+        )
+        still = still + 1 if told and now == seen and not routings.pending else 0
         seen = now
