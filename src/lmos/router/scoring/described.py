@@ -10,6 +10,8 @@ BANKING77 (`bench/router_few.py --only fit`).
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmos.model.base import Strict
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -24,8 +26,7 @@ EVEN, UNEVEN = 0.2, 0.6
 NEAREST = 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Odds:
+class Odds(Strict):
     """Weights of the similarity to the nearest example, to the three nearest, and to the agent's
     own words (`described`; `alone` comes to it where there are no examples); what having examples
     adds, and each time as many of them (`more`, by the natural logarithm). `nobody` are the log
