@@ -54,7 +54,7 @@ class Asking:
     ) -> None:
         self._connect = connect
         self._sign = sign
-        self._metrics = metrics
+        self.metrics = metrics
         self._breakers = Breakers() if breakers is None else breakers
 
     async def ask(
@@ -99,7 +99,7 @@ class Asking:
                 admitted = self._breakers.admitted(turn.tenant, member.name, url)
                 admission = stack.enter_context(admitted)
             except (errors.AgentUnavailable, errors.Overloaded) as error:
-                self._metrics.spared[_part(member, turn)] += 1
+                self.metrics.spared[_part(member, turn)] += 1
                 yield Failed.of(error)
                 return
             try:
@@ -116,7 +116,7 @@ class Asking:
         began = time.monotonic()
         asked = self._sign(turn, member.name) if self._sign else turn
         with (
-            self._metrics.part(_part(member, turn)).timed() as timing,
+            self.metrics.part(_part(member, turn)).timed() as timing,
             tracing.asking(asked, member.name, member.agent.version) as around,
         ):
             async with aclosing(self._responder(member)(around.turn)) as events:
