@@ -50,9 +50,12 @@ PLACED = """
 
 
 async def test_what_is_served_beside_is_told() -> None:
-    async with housed() as house, aiohttp.ClientSession() as session:
-        async with session.get(f"{house.url}/openapi.json") as response:
-            told = (await response.json())["info"]["description"]
+    async with (
+        housed() as house,
+        aiohttp.ClientSession() as session,
+        session.get(f"{house.url}/openapi.json") as response,
+    ):
+        told = (await response.json())["info"]["description"]
     assert [path for path in openapi.BESIDE if f"`{path}`" not in told] == []
     assert "/mcp/" not in openapi.document([], closed=True)["info"]["description"]
 
