@@ -60,7 +60,7 @@ async def test_what_is_served_beside_is_told() -> None:
     assert "/mcp/" not in openapi.document([], closed=True)["info"]["description"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("config", "seconds"), [(PLACED, 45), ("", 15)])
 async def test_schemathesis_finds_nothing(tmp_path: Path, config: str, seconds: int) -> None:
     """Examples, the edges of every parameter, and what chance makes of them."""

@@ -84,11 +84,12 @@ def routes(supervisor: Supervisor, serving: Serving | None = None) -> list[BaseR
     entry = identity.Entry(supervisor.respond, serving.rates)
     api, channels = _Api(supervisor, entry, serving), ChannelModels(supervisor, entry.respond)
     return [
+        # the first that fits serves a request: what is asked most is looked at first
+        *identity.for_users(lmos_protocol.chat_routes(entry.respond)),
         *identity.shared(openai.routes(channels)),
         *identity.shared(graphql.routes(channels.directory) if installed("graphql") else ()),
         *identity.shared(agui.routes(channels) if installed("ag_ui") else ()),
         *identity.open_to_all(api.public()),
-        *identity.for_users(lmos_protocol.chat_routes(entry.respond)),
         *identity.for_users(lmos_protocol.socket_routes(entry.respond, PREFIXES)),
         *identity.for_users(api_mcp.routes(supervisor, entry.respond)),
         *identity.for_users(

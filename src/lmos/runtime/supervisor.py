@@ -34,7 +34,7 @@ from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest, RoutingTable
 from lmos.runtime import tracing
-from lmos.runtime.admission import Admission, admitted
+from lmos.runtime.admission import Admission
 from lmos.runtime.affinity import Active, offer_notes, offered_before
 from lmos.runtime.asked import Asked
 from lmos.runtime.asking import Asking, Connect, Sign
@@ -130,7 +130,6 @@ class Supervisor(Asked):
         self._planner = Planner(model, limits)
         shared = not isinstance(state, MemoryState) if shared is None else shared
         self._lines = Lines(leases_of(state) if shared else None)
-        self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
         self._traced = tracing.traced(self._respond)
 
@@ -200,22 +199,18 @@ class Supervisor(Asked):
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
             turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
+        assert turn.deadline is not None
         with self.metrics.turn(turn).timed() as timing:
-            async with aclosing(self._admitted(turn)) as events:
-                async for event in events:
+            async with self.admission.place(turn), self._lines.turn(turn, turn.deadline):
+                past, shared = await self._kept(turn)
+                for event in (again := repeated(past.notes, turn)) or ():
                     timing.saw(event)
                     yield event
-
-    async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        assert turn.deadline is not None
-        async with self._lines.turn(turn, turn.deadline):
-            past, shared = await self._kept(turn)
-            for event in (again := repeated(past.notes, turn)) or ():
-                yield event
-            if again is None:
-                async with aclosing(self._answered(turn, past, shared)) as events:
-                    async for event in events:
-                        yield event
+                if again is None:
+                    async with aclosing(self._answered(turn, past, shared)) as events:
+                        async for event in events:
+                            timing.saw(event)
+                            yield event
 
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
