@@ -217,6 +217,7 @@ class Platform:
             )
         )
         self._settled = True
+        settled()
         if self._after_start:
             await self._after_start(self)
 

@@ -1,15 +1,28 @@
 """The base of every type that crosses a wire: frozen, camelCase outside, snake_case inside."""
 
 from collections.abc import Hashable, Iterable
-from typing import Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
 H = TypeVar("H", bound=Hashable)
 
 
-class Model(BaseModel):
+class _Plain(ModelMetaclass):
+    """Whether something is one of a class is told by its class alone. Pydantic asks further, as of
+    abstract classes, which takes several times as long, and events are looked at all the time.
+    """
+
+    __instancecheck__ = type.__instancecheck__
+
+
+class Model(BaseModel, metaclass=_Plain):
     """A frozen value. Unknown fields of the wire are ignored; see `Strict` for those refused."""
 
     model_config = ConfigDict(
