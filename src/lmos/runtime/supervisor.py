@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos import router as routers
 from lmos.llm import ScriptedModel, embedder
@@ -52,7 +52,7 @@ from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.pinning import pinned
-from lmos.runtime.repeats import TOLD, noted, repeated
+from lmos.runtime.repeats import TOLD, check_once, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.runtime.stages import HUMAN, UNROUTED
@@ -270,8 +270,13 @@ class Supervisor(Asked):
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
-        again = noted(past.notes, work.turn, told)
-        notes = {**work.notes, **work.companion.notes(), **again}
+
+        def notes(now: Past) -> dict[str, Any]:
+            if now is not past:  # another process has written, though this one had the conversation
+                _check_owner(work.turn, now)
+                check_once(now.notes, work.turn)
+            return {**work.notes, **work.companion.notes(), **noted(now.notes, work.turn, told)}
+
         await work.companion.sharing.keep()
         await self._history.remember(work.turn, said, past=past, notes=notes)
 
