@@ -501,7 +501,7 @@ def beside_litellm(
     ours = Part("runtime", agent.url + turn_litellm.STREAMED, spec, given.workers)
     theirs = LiteLLM(agent.url, given.workers, directory)
     ways = {}
-    named = {
+    models: dict[str, tuple[Part, str]] = {
         "litellm": (theirs, turn_litellm.MODEL),
         "runtime_openai": (ours, turn_litellm.CHANNEL),
     }

@@ -95,9 +95,7 @@ class Asking:
             began = time.monotonic()
             asked = self._sign(turn, member.name) if self._sign else turn
             timing = stack.enter_context(self._metrics.part(part).timed())
-            around = stack.enter_context(
-                tracing.asking(asked, member.name, member.agent.version)
-            )
+            around = stack.enter_context(tracing.asking(asked, member.name, member.agent.version))
             try:
                 async with aclosing(self._responder(member)(around.turn)) as events:
                     async for event in events:
