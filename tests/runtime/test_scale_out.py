@@ -37,7 +37,7 @@ from lmos.protocols import http, sse
 from lmos.state import open_state
 from lmos.state.keys import key
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 #: Attempts at a turn while processes are replaced.
 ATTEMPTS = 8

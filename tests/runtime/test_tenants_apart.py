@@ -273,7 +273,7 @@ async def _everything(house: House) -> list[Any]:
     return [found async for found in house.state.scan("")]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_five_hundred_attempts_reach_nothing(
     house: House, application: Starlette, url: str, seed: int
 ) -> None:

@@ -54,8 +54,8 @@ class _View:
 
 
 class VectorRouter:
-    """Decides by vectors. A decision depends on request and table alone; that on a message which
-    comes again is remembered.
+    """Decides by vectors. A decision depends on request and table alone; those on messages that
+    come again are remembered.
     """
 
     name = "vector"
