@@ -24,6 +24,7 @@ from lmos.local.routing import Routing, embedding, indexes, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting
+from lmos.protocols.loop import settled
 from lmos.router import Router
 from lmos.runtime import Routings, Settings, Supervisor, identity
 from lmos.runtime import app as runtime_app
@@ -218,6 +219,7 @@ class Platform:
             )
         )
         self._settled = True
+        settled()
         if self._after_start:
             await self._after_start(self)
 

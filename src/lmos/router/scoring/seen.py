@@ -7,7 +7,7 @@ agents' shares are the softmax of the scores, summed over their capabilities.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos.router.scoring.described import HEAD, Odds, log_odds
@@ -48,7 +48,7 @@ class Signs:
 
     def data(self) -> tuple[float, ...]:
         """The signs as numbers, in order."""
-        return astuple(self)
+        return self.near, self.lead, self.texts, self.usual
 
 
 @dataclass(frozen=True, slots=True, eq=False)
