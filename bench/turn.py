@@ -2,6 +2,7 @@
 
     python bench/turn.py [--seconds 5] [--state memory|sqlite|SPEC] [--workers 1]
     python bench/turn.py --flat 200000        memory while so many turns go by
+    python bench/turn.py --litellm            LiteLLM's proxy beside ours: `bench/turn_litellm.py`
 
 Agent, proxy, runtime and load are processes of their own, over loopback. The agent is nginx, which
 answers at once with an A2A stream written beforehand, and the load wrk; where they are not
@@ -13,8 +14,11 @@ speaks A2A to the agent. Each turn is a conversation of its own. With `--workers
 of the proxy and of the runtime share a port (SO_REUSEPORT), and the runtimes their state, which
 then cannot be in memory.
 
-Embedding a message that was never seen is shown apart. `cpu_ms` is the processor time that the
-processes take for a turn, which other work on the machine changes least. Prints JSON.
+The load says one thing again and again, on which the router has decided before. For `deciding` it
+says more things than the router remembers, one after the other, so that it decides each time, with
+their embeddings cached. Embedding a message that was never seen is shown apart. `cpu_ms` is the
+processor time that the processes take for a turn, which other work on the machine changes least.
+Prints JSON.
 """
 
 import argparse
@@ -29,10 +33,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -43,12 +47,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-if TYPE_CHECKING:
-    from lmos.model import State
+import turn_litellm
 
 Process = subprocess.Popen[str]
 
 TEXT = "how much do I owe you?"
+#: Messages that are more than a router remembers, and seconds to embed them.
+TEXTS, EMBEDDING = 1_500, 12
 #: How many ask at once, and what is compared.
 CALLERS = (1, 32)
 KEYS = ("p50_ms", "p99_ms")
@@ -88,24 +93,27 @@ def proxy_routes(target: str) -> list[BaseRoute]:
     return [Route("/{path:path}", forward, methods=["POST"])]
 
 
-async def runtime_routes(target: str, state: "State") -> list[BaseRoute]:
+async def runtime_app(target: str, spec: str) -> Starlette:
     """The runtime before the agent and nine others like it."""
     from lmos.llm import embedder
     from lmos.router import VectorRouter
     from lmos.runtime import Routings, Supervisor, app
+    from lmos.state import open_state
     from lmos.store import MemoryStore
 
     store = MemoryStore()
     await fill(store, target)
     routings = Routings(store, embedder())
     await routings.refresh()
-    return app.routes(Supervisor(routings, VectorRouter(embedder()), state))
+    supervisor = Supervisor(routings, VectorRouter(embedder()), open_state(spec))
+    return app.application(app.routes(supervisor))
 
 
 async def fill(store: Any, target: str) -> None:
     from lmos import model
 
     groups = []
+    protocol = "openai" if target.endswith("/v1") else "a2a"
     for number in range(10):
         name = "billing-agent" if number == 0 else f"agent-{number}"
         examples = tuple(f"please do task {n} of kind {number}" for n in range(9))
@@ -114,7 +122,7 @@ async def fill(store: Any, target: str) -> None:
             version="1.0.0",
             examples=(*examples, "how much do I owe" if number == 0 else f"kind {number}"),
         )
-        status = model.AgentStatus(address=model.AgentAddress(url=target))
+        status = model.AgentStatus(address=model.AgentAddress(url=target, protocol=protocol))
         agent = model.Agent(
             metadata=model.ObjectMeta(name=name),
             spec=model.AgentSpec(provided_capabilities=(offer,)),
@@ -136,21 +144,22 @@ async def fill(store: Any, target: str) -> None:
 
 async def serve(role: str, target: str, spec: str, port: int) -> None:
     """Serves a role on the port, a free one for 0, and says on which."""
-    from lmos.state import open_state
+    from lmos.protocols.loop import settled
 
     match role:
         case "agent":
-            routes = agent_routes()
+            app = Starlette(routes=agent_routes())
         case "proxy":
-            routes = proxy_routes(target)
+            app = Starlette(routes=proxy_routes(target))
         case _:
-            routes = await runtime_routes(target, open_state(spec))
+            app = await runtime_app(target, spec)
+            settled()  # as the service does
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(1024)
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(Starlette(routes=routes), log_level="error", access_log=False)
+    config = uvicorn.Config(app, log_level="error", access_log=False)
     await uvicorn.Server(config).serve([listener])
 
 
@@ -191,12 +200,12 @@ class Nginx(Part):
     """nginx as an agent that gives the same answer to everybody."""
 
     def __init__(self, directory: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         file = pathlib.Path(directory) / "nginx.conf"
-        file.write_text(NGINX % {"port": port, "card": _card(self.url), "answer": _answer()})
+        told = {"port": port, "card": _card(self.url), "answer": _answer()}
+        told |= {"whole": turn_litellm.completion(TEXT), "streamed": turn_litellm.chunks(TEXT)}
+        file.write_text(NGINX % told)
         command = ["nginx", "-e", "stderr", "-p", directory, "-c", str(file)]
         self.processes = [subprocess.Popen(command, text=True)]
         while True:
@@ -205,6 +214,22 @@ class Nginx(Part):
                 return
             except ConnectionRefusedError:
                 time.sleep(0.01)
+
+
+class LiteLLM(Part):
+    """LiteLLM's proxy before nginx."""
+
+    def __init__(self, agent: str, workers: int, directory: str) -> None:
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        base = agent + turn_litellm.WHOLE
+        self.processes = [turn_litellm.start(base, port, workers, directory)]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 NGINX = """
@@ -216,6 +241,8 @@ http {
   server {
     listen 127.0.0.1:%(port)s;
     location /.well-known/ { default_type application/json; return 200 '%(card)s'; }
+    location /whole/ { default_type application/json; return 200 '%(whole)s'; }
+    location /streamed/ { default_type text/event-stream; return 200 '%(streamed)s'; }
     location / { default_type text/event-stream; return 200 '%(answer)s'; }
   }
 }
@@ -321,7 +348,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(
-    url: str, body: Callable[[str], bytes], seconds: float, callers: int, conversations: int
+    url: str, body: bytes, seconds: float, callers: int, conversations: int
 ) -> dict[str, Any]:
     """Turns from so many callers for so long: milliseconds and turns a second."""
     took: list[float] = []
@@ -334,7 +361,8 @@ async def load(
         try:
             while (began := time.perf_counter()) < ends:
                 path = parts.path.replace("NUMBER", str(next(_numbers) % conversations))
-                answer = await connection.post(parts.netloc, path, body(TEXT))
+                asked = body.replace(b"NUMBER", str(next(_numbers) % TEXTS).encode())
+                answer = await connection.post(parts.netloc, path, asked)
                 took.append((time.perf_counter() - began) * 1000)
                 assert answer.startswith(b"HTTP/1.1 200"), answer
                 assert TEXT.encode() in answer, answer
@@ -376,7 +404,7 @@ local n = 0
 request = function()
   n = n + 1
   local path = wrk.path:gsub("NUMBER", tostring(n % CONVERSATIONS))
-  return wrk.format("POST", path)
+  return wrk.format("POST", path, nil, (wrk.body:gsub("NUMBER", tostring(n % TEXTS))))
 end
 done = function(summary, latency, requests)
   local failed = 0
@@ -396,6 +424,7 @@ async def wrk(
     """Turns from so many callers for so long, by wrk."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         text = WRK.replace("BODY", body.decode()).replace("CONVERSATIONS", str(conversations))
+        text = text.replace("TEXTS", str(TEXTS))
         script.write(text)
         script.flush()
         arguments = [
@@ -422,13 +451,14 @@ async def wrk(
 
 @dataclass(frozen=True)
 class Way:
-    """A way to the agent: where to post what, and the parts on it. `NUMBER` in the path is another
-    one for each turn.
+    """A way to the agent: where to post what, and the parts on it. `NUMBER` in the path or the body
+    is another one for each turn. `warm_up` is in seconds.
     """
 
     url: str
-    body: Callable[[str], bytes]
+    body: bytes
     parts: dict[str, Part]
+    warm_up: float = 1
 
     async def measure(
         self, seconds: float, callers: int, ours: bool, conversations: int = 1_000_000_000
@@ -437,7 +467,7 @@ class Way:
         if ours:
             found: dict[str, Any] = await load(self.url, self.body, seconds, callers, conversations)
         else:
-            found = await wrk(self.url, self.body(TEXT), seconds, callers, conversations)
+            found = await wrk(self.url, self.body, seconds, callers, conversations)
         turns = found.pop("turns")
         found["cpu_ms"] = {
             name: round((part.cpu_ms() - before[name]) / turns, 3)
@@ -454,15 +484,40 @@ def started(given: argparse.Namespace, directory: str) -> tuple[dict[str, Part],
     runtime = Part("runtime", agent.url, spec, given.workers)
     ours = f"{runtime.url}/apis/v1/acme/chat/cNUMBER/message"
     return {"agent": agent, "proxy": proxy, "runtime": runtime}, {
-        "agent": Way(f"{agent.url}/a2a", a2a_body, {"agent": agent}),
-        "proxy": Way(f"{proxy.url}/a2a", a2a_body, {"agent": agent, "proxy": proxy}),
-        "runtime": Way(ours, rest_body, {"agent": agent, "runtime": runtime}),
+        "agent": Way(f"{agent.url}/a2a", a2a_body(TEXT), {"agent": agent}),
+        "proxy": Way(f"{proxy.url}/a2a", a2a_body(TEXT), {"agent": agent, "proxy": proxy}),
+        "runtime": Way(ours, rest_body(TEXT), {"agent": agent, "runtime": runtime}),
+        "deciding": Way(
+            ours, rest_body(f"{TEXT} NUMBER"), {"agent": agent, "runtime": runtime}, EMBEDDING
+        ),
     }
+
+
+def beside_litellm(
+    given: argparse.Namespace, directory: str, agent: Part
+) -> tuple[dict[str, Part], dict[str, Way]]:
+    """LiteLLM's proxy and ours, both asked for chat completions."""
+    spec = f"sqlite:{directory}/openai.db" if given.state == "sqlite" else given.state
+    ours = Part("runtime", agent.url + turn_litellm.STREAMED, spec, given.workers)
+    theirs = LiteLLM(agent.url, given.workers, directory)
+    ways = {}
+    models: dict[str, tuple[Part, str]] = {
+        "litellm": (theirs, turn_litellm.MODEL),
+        "runtime_openai": (ours, turn_litellm.CHANNEL),
+    }
+    for name, (part, model) in models.items():
+        url = f"{part.url}/v1/chat/completions"
+        turn_litellm.check(url, model, TEXT)
+        ways[name] = Way(url, turn_litellm.body(model, TEXT), {"agent": agent, name: part})
+    return {"litellm": theirs, "runtime_openai": ours}, ways
 
 
 async def measure(given: argparse.Namespace, directory: str) -> dict[str, Any]:
     parts, ways = started(given, directory)
     try:
+        if given.litellm:
+            more = beside_litellm(given, directory, parts["agent"])
+            parts, ways = parts | more[0], ways | more[1]
         found: dict[str, Any] = {
             "cores": os.cpu_count(),
             "workers": given.workers,
@@ -470,7 +525,7 @@ async def measure(given: argparse.Namespace, directory: str) -> dict[str, Any]:
             "agent_is": "ours" if given.ours else "nginx",
         }
         for name, way in ways.items():
-            await way.measure(1, 4, given.ours)
+            await way.measure(way.warm_up, 4, given.ours)
             found[name] = {
                 f"at_{n}": await way.measure(given.seconds, n, given.ours) for n in CALLERS
             }
@@ -510,6 +565,7 @@ def main() -> None:
     parser.add_argument("--state", default="memory", help="memory, sqlite or an address")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--flat", type=int, default=0, metavar="TURNS")
+    parser.add_argument("--litellm", action="store_true", help="LiteLLM's proxy, too")
     parser.add_argument("--ours", action="store_true", help="our agent, our load")
     parser.add_argument("--role", choices=["agent", "proxy", "runtime"])
     parser.add_argument("--target", default="")
@@ -521,6 +577,8 @@ def main() -> None:
     if given.workers > 1 and given.state == "memory":
         parser.error("several workers need a state that they can share: --state sqlite")
     given.ours = given.ours or not (shutil.which("nginx") and shutil.which("wrk"))
+    if given.litellm and given.ours:
+        parser.error("--litellm needs nginx and wrk")
     with tempfile.TemporaryDirectory() as directory:
         found = loop.run((flat if given.flat else measure)(given, directory))
     print(json.dumps(found, indent=2))

@@ -1,8 +1,8 @@
 """Embedding models in files: a folder with `model.onnx` and `tokenizer.json`.
 
 It is what sentence-transformers and the tools around it export. A text's vector is the mean of its
-pieces' vectors; of the first piece's alone where `1_Pooling/config.json` says so. The embedded model
-leaves out the marks that stand before and behind every text.
+pieces' vectors; of the first piece's alone where `1_Pooling/config.json` says so. The embedded
+model leaves out the marks that stand before and behind every text.
 """
 
 import hashlib

@@ -24,6 +24,7 @@ from lmos.local.routing import Routing, embedding, indexes, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting
+from lmos.protocols.loop import settled
 from lmos.router import Router
 from lmos.runtime import Routings, Settings, Supervisor, identity
 from lmos.runtime import app as runtime_app
@@ -136,7 +137,8 @@ class Platform:
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
         """The agents' processes, loaded again when their files change."""
-        agents = LocalAgents(self.project, store, self.events, self._output)
+        trust = self.url if self._identity else ""  # without it there are no claims to believe
+        agents = LocalAgents(self.project, store, self.events, self._output, trust=trust)
         async with agents:
             changes = asyncio.create_task(self._reload(agents))
             try:
@@ -217,6 +219,7 @@ class Platform:
             )
         )
         self._settled = True
+        settled()
         if self._after_start:
             await self._after_start(self)
 

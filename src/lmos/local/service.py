@@ -26,6 +26,7 @@ from lmos.local.routing import Routing, embedding, indexes, words_of
 from lmos.local.server import GRACE, Server, claim, url_of
 from lmos.model import State, errors
 from lmos.protocols import connecting
+from lmos.protocols.loop import settled
 from lmos.protocols.tokens import RUNTIME
 from lmos.router import DEFAULT
 from lmos.runtime import Routings, Supervisor, identity
@@ -206,5 +207,6 @@ async def serve(service: Service) -> None:
     await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
     if service.started.is_set():
         print("\n".join(service.lines()), flush=True)  # noqa: T201
+        settled()
     started.cancel()
     await running

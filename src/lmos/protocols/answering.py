@@ -117,9 +117,12 @@ async def answered(
     responder has finished, so that what it does last is done before anybody hears of the end.
     """
     started, last = False, None
+    stop = stop or Stop()
     try:
-        async with aclosing(_events(responder, turn, stop)) as events:
-            async for event in events:
+        if turn.deadline is not None:
+            stop.until(asyncio.get_running_loop().time() + remaining(turn.deadline))
+        async with aclosing(responder(turn)) as events:
+            while (event := await stop.next(events)) is not None:
                 if last is not None:
                     continue
                 if not started and not isinstance(event, Started):
@@ -129,34 +132,17 @@ async def answered(
                     last = event
                 else:
                     yield event
+            if stop.requested:
+                raise errors.AgentFailed("the turn was cancelled")
     except Exception as error:
         if not isinstance(error, errors.LmosError):
             log.exception("turn %s failed inside the responder", turn.turn_id)
         last = last or Failed.of(error)
+    finally:
+        stop.over()
     if not started:
         yield Started(agent=agent)
     yield last or Failed.of(errors.AgentFailed("the agent ended without finishing its answer"))
-
-
-async def _events(
-    responder: Responder, turn: Turn, stop: Stop | None
-) -> AsyncGenerator[TurnEvent, None]:
-    """The responder's events until the deadline passes or `stop` is requested."""
-    async with aclosing(responder(turn)) as events:
-        if stop is None and turn.deadline is None:
-            async for event in events:
-                yield event
-            return
-        stop = stop or Stop()
-        if turn.deadline is not None:
-            stop.until(asyncio.get_running_loop().time() + remaining(turn.deadline))
-        try:
-            while (found := await stop.next(events)) is not None:
-                yield found
-        finally:
-            stop.over()
-        if stop.requested:
-            raise errors.AgentFailed("the turn was cancelled")
 
 
 def remaining(deadline: datetime) -> float:

@@ -9,6 +9,7 @@ import io
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -130,7 +131,7 @@ async def _send(
     data = None if body is None else orjson.dumps(body)
     if data is not None:
         headers = {"content-type": "application/json", **headers}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
+    timeout = _timeout(silence)
 
     def attempt() -> "Awaitable[aiohttp.ClientResponse]":
         return http.session().request(
@@ -151,6 +152,13 @@ async def _send(
                 raise
 
 
+@lru_cache
+def _timeout(silence: float) -> "aiohttp.ClientTimeout":
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
+
+
 async def _refusal(response: "aiohttp.ClientResponse", who: str) -> Refusal:
     try:
         body = orjson.loads(await read(response, who))
@@ -162,6 +170,8 @@ async def _refusal(response: "aiohttp.ClientResponse", who: str) -> Refusal:
 
 async def finish(response: "aiohttp.ClientResponse") -> None:
     """Reads the end of a stream that has said all, so that its connection can be used again."""
+    if response.content.at_eof():
+        return
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER):
             while not response.content.at_eof():

@@ -66,11 +66,11 @@ class Scope(Strict):
 class Fit(Strict):
     """`learned` are the weights for tables with a head whose normal is known, `described` for those
     whose capabilities have very differently many examples or none, `bare` for all others. `odds`
-    weigh what capabilities say of themselves. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
-    where it has at least `threshold` of what it and nobody have of the probability; which of the
-    best two is meant is asked where the first has less than `sure` of what both have. `model` tells
-    when a language model is asked and how much its choice weighs, `conversation` how a message is
-    weighed in one.
+    weigh what capabilities say of themselves. `sharpness` multiplies the logarithms of the agents'
+    shares. The best agent is chosen where it has at least `threshold` of what it and nobody have of
+    the probability; which of the best two is meant is asked where the first has less than `sure` of
+    what both have. `model` tells when a language model is asked and how much its choice weighs,
+    `conversation` how a message is weighed in one.
     """
 
     format: Literal[1] = 1
@@ -129,8 +129,9 @@ class Fit(Strict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Observed:
-    """Of each message: the signs (float64[n, signs]), the logarithms of the agents' shares (float64[n,
-    agents], very low for those not looked at), and whose it is (int[n], -1 for nobody's).
+    """Of each message: the signs (float64[n, signs]), the logarithms of the agents' shares
+    (float64[n, agents], very low for those not looked at), and whose it is (int[n], -1 for
+    nobody's).
     """
 
     signs: "NDArray[np.float64]"

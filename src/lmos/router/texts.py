@@ -6,8 +6,10 @@ the arena are its own. So a new table costs what has changed, and the old one st
 """
 
 import hashlib
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -36,9 +38,9 @@ class Row:
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """An agent's texts, by capability: `keys` names these, `sizes` int[capabilities] tells how many
-    texts each has. `said` bool[texts] tells which are examples of what users say, rather than
-    names and descriptions; they come first in their capability. `digest` is a hash of all that the
-    agent says.
+    texts each has and `ends` where they end. `said` bool[texts] tells which are examples of what
+    users say, rather than names and descriptions; they come first in their capability. `digest` is
+    a hash of all that the agent says.
     """
 
     agent: RoutableAgent
@@ -46,6 +48,7 @@ class Block:
     keys: tuple[str, ...]
     sizes: "NDArray[np.int64]"
     said: "NDArray[np.bool_]"
+    ends: tuple[int, ...]
     digest: bytes
 
     @classmethod
@@ -56,19 +59,20 @@ class Block:
         import numpy as np
 
         found = list(_texts(agent)) or [("", [], wording.of_agent(agent))]
+        sizes = [len(said) + len(words) for _, said, words in found]
         return cls(
             agent=agent,
             texts=tuple(text for _, said, words in found for text in (*said, *words)),
             keys=tuple(key for key, _, _ in found),
-            sizes=np.array([len(said) + len(words) for _, said, words in found], np.int64),
+            sizes=np.array(sizes, np.int64),
+            ends=tuple(accumulate(sizes)),
             said=np.concatenate([np.arange(len(s) + len(w)) < len(s) for _, s, w in found]),
             digest=hashlib.sha256(agent.model_dump_json().encode()).digest(),
         )
 
     def row(self, number: int) -> Row:
         """The text of that number, from 0."""
-        capability = int(self.sizes.cumsum().searchsorted(number, "right"))
-        return Row(self.texts[number], self.agent.name, self.keys[capability])
+        return Row(self.texts[number], self.agent.name, self.keys[bisect(self.ends, number)])
 
 
 class Rows(Sequence[Row]):

@@ -1,7 +1,7 @@
 """Keys and values in memory."""
 
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ class MemoryState:
         self._most = most
         self._rows: dict[str, _Row] = {}
         self._below: defaultdict[str, set[str]] = defaultdict(set)
-        self._passing: dict[str, None] = {}
+        self._passing: OrderedDict[str, None] = OrderedDict()
         self._sweep_at = MANY
 
     async def get(self, key: str) -> tuple[Any, int] | None:
@@ -51,7 +51,9 @@ class MemoryState:
         if version is not None and version != present:
             raise stale(key, version, present)
         expires = None if ttl is None else self._clock() + ttl
-        self._set(key, _Row(dumped(key, value), present + 1, expires))
+        # a copy, since what orjson gives holds on to several times the memory of what is in it
+        data = bytes(memoryview(dumped(key, value)))
+        self._set(key, _Row(data, present + 1, expires))
         if len(self._rows) > self._sweep_at:
             self._sweep()
         return present + 1

@@ -33,13 +33,13 @@ class Odds(Strict):
     odds of nobody.
     """
 
-    nearest: float = 9.07
-    three: float = 2.95
-    described: float = 5.69
-    alone: float = 8.5
-    examples: float = -1.38
+    nearest: float = 8.18
+    three: float = 4.62
+    described: float = 5.37
+    alone: float = 9.22
+    examples: float = -1.58
     more: float = -0.58
-    nobody: float = 6.28
+    nobody: float = 6.17
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,8 @@
 
 A part of the examples is left out first: how a head without them does on them tells how much the
 nearest texts weigh beside it, how sure it may be (the temperature of the scores), and how high a
-message of the table's kind scores (its normal). The head is then fitted to all texts, from there on. Of tables too large for a head, or
-with a single capability, nothing is.
+message of the table's kind scores (its normal). The head is then fitted to all texts, from there
+on. Of tables too large for a head, or with a single capability, nothing is.
 """
 
 import math

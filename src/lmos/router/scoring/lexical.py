@@ -26,7 +26,7 @@ PIECES = (3, 4)
 PAIR = 0.7
 #: Words of a text that are looked at, and letters of a word.
 MAX_WORDS, MAX_LETTERS = 256, 30
-#: Words whose places are kept.
+#: Words, and two in a row, whose places are kept.
 KEPT = 20_000
 
 _Places = tuple[list[int], list[float]]
@@ -68,12 +68,12 @@ class Lexicon:
 
     def _of(self, unit: str) -> _Places:
         """The places of a word or of two in a row, with what is added there."""
-        if " " in unit:
-            weight = PAIR * self._weight(unit) if unit in self._counts else 0.0
-            return _hashed(unit, weight) if weight else ([], [])
         found = self._kept.get(unit)
         if found is None:
-            found = self._word(unit)
+            two = " " in unit
+            if two and unit not in self._counts:
+                return [], []
+            found = _hashed(unit, PAIR * self._weight(unit)) if two else self._word(unit)
             if len(self._kept) < KEPT:
                 self._kept[unit] = found
         return found

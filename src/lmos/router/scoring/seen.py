@@ -7,7 +7,7 @@ agents' shares are the softmax of the scores, summed over their capabilities.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lmos.router.scoring.described import HEAD, Odds, log_odds
@@ -49,7 +49,7 @@ class Signs:
 
     def data(self) -> tuple[float, ...]:
         """The signs as numbers, in order."""
-        return astuple(self)
+        return self.near, self.lead, self.texts, self.usual, self.odds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
