@@ -48,6 +48,7 @@ async def weights(data: Data, vectors: Known, channels: int) -> dict[str, Any]:
     for agents, asked in _tables(data, channels):
         table = await RoutingTable.build(agents, vectors)
         tables[Fit().scope_of(table)].append(await _seen(table, asked, vectors))
+    tables["bare"] += tables["learned"]  # their signs but the last two do not depend on a head
     return {
         kind: _named(_logistic(seen, SIGNS[kind]), [NAMES[i] for i in SIGNS[kind]])
         for kind, seen in tables.items()

@@ -74,9 +74,9 @@ class Fit(Strict):
     """
 
     format: Literal[1] = 1
-    learned: Scope = Scope(near=7.98, texts=0.02, usual=1.71, bias=0.26)
-    bare: Scope = Scope(near=15.39, lead=3.15, texts=-0.81, bias=-3.96)
-    described: Scope = Scope(near=0.0, odds=1.0, bias=0.0)
+    learned: Scope = Scope(near=7.31, texts=0.07, usual=1.66, bias=0.4)
+    bare: Scope = Scope(near=14.57, lead=6.77, texts=-0.99, bias=-3.54)
+    described: Scope = Scope(near=4.47, lead=6.53, texts=-0.52, odds=0.42, bias=0.08)
     odds: Odds = Odds()
     sharpness: float = 1.0
     threshold: float = 0.5
