@@ -33,7 +33,7 @@ from lmos.llm import embedder
 from lmos.llm.kept import KeptVectors
 from lmos.model import Embedder, Message, RoutableAgent
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
-from lmos.router.conversation import texts_of
+from lmos.router.conversation import logarithms, texts_of
 from lmos.router.evaluation import in_scope
 from lmos.router.followup import form_of
 from lmos.router.scoring.described import Odds, likeness
@@ -249,7 +249,7 @@ class Bench:
                     for part in texts_of(request, form)
                 ]
                 x = np.zeros((len(table.names) + 1, 4))
-                x[:, 0], x[:, 1] = np.log(np.maximum([shares[0], shares[-1]], 1e-4))
+                x[:, 0], x[:, 1] = (logarithms(np.array(s[:-1])) for s in (shares[0], shares[-1]))
                 x[table.names.index(active), 2] = 1
                 x[-1, 3] = 1
                 seen[form].append((x, table.names.index(meant) if meant else len(x) - 1))

@@ -45,10 +45,10 @@ class Stay(Strict):
 class Prior(Strict):
     """The weights by form of the message."""
 
-    whole: Stay = Stay(alone=0.82, joined=0.28, active=0.81, nobody=-0.35)
-    referring: Stay = Stay(alone=0.68, joined=0.4, active=2.26, nobody=-1.63)
-    elliptic: Stay = Stay(alone=0.63, joined=0.27, active=3.78, nobody=-1.58)
-    unknown: Stay = Stay(alone=0.68, joined=0.4, active=2.26, nobody=-1.63)
+    whole: Stay = Stay(alone=1.12, joined=0.29, active=1.03, nobody=-0.36)
+    referring: Stay = Stay(alone=1.1, joined=0.37, active=2.64, nobody=-2.13)
+    elliptic: Stay = Stay(alone=0.84, joined=0.2, active=4.0, nobody=-1.86)
+    unknown: Stay = Stay(alone=1.1, joined=0.37, active=2.64, nobody=-2.13)
 
     def of(self, form: Form) -> Stay:
         """The weights of a form. Greetings and thanks are weighed like what cannot stand alone."""
@@ -74,7 +74,7 @@ def weighed(
     """
     import numpy as np
 
-    z = stay.alone * _logarithms(alone) + stay.joined * _logarithms(joined)
+    z = stay.alone * logarithms(alone) + stay.joined * logarithms(joined)
     among = np.log(max(len(alone), AGENTS) / AGENTS)
     z[active] += stay.active + (stay.alone + stay.joined) * among
     z[-1] += stay.nobody
@@ -83,10 +83,13 @@ def weighed(
     return found
 
 
-def _logarithms(shares: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Of the probability of each agent, then of nobody."""
+def logarithms(shares: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Of the probability of each agent, then of nobody. The more a message is for nobody, the less
+    it tells which agent it is for: then it is as much each one's.
+    """
     import numpy as np
 
-    nobody = max(1 - float(shares.sum()), 0.0)
-    found: NDArray[np.float64] = np.log(np.maximum(np.append(shares, nobody), LEAST))
+    total = min(float(shares.sum()), 1.0)
+    shares = total * shares + (1 - total) * total / len(shares)
+    found: NDArray[np.float64] = np.log(np.maximum(np.append(shares, 1 - total), LEAST))
     return found

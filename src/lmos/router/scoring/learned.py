@@ -30,6 +30,8 @@ NEIGHBOURS = (2.0, 1.0, 4.0, 6.0, 9.0, 12.0)
 #: expectations weigh as much as so many (per square of a logarithm).
 WARM, BY_TEXTS, BY_WEIGHT = 0.36, 0.14, 0.2
 EXPECTED = 3.0, 10.0
+#: The temperature of a table that tells nothing.
+UNKNOWN = 0.4
 #: Texts times capabilities up to which a head is fitted: some seconds on one core.
 LARGEST = 3_000_000
 #: One in so many examples is left out; all in turn where there are few.
@@ -94,10 +96,9 @@ def learn(
     start, logits, near, meant = _left_out(vectors, features, numbers, said)
     steps = head.STEPS if start is None else FURTHER
     found = head.fitted(features, numbers, classes, start, steps=steps)
-    each = len(texts) / classes
     if len(meant) < ENOUGH:
-        return Learned(lexicon, found, NEIGHBOURS[0], warmth(each, NEIGHBOURS[0]))
-    weight, temperature = scale(logits, near, meant, each)
+        return Learned(lexicon, found, NEIGHBOURS[0], UNKNOWN)
+    weight, temperature = scale(logits, near, meant, len(texts) / classes)
     top = (logits + np.float32(weight) * near).max(1)
     normal = Normal(float(top.mean()), max(float(top.std()), 1e-3))
     return Learned(lexicon, found, weight, temperature, normal)
