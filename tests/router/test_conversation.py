@@ -90,11 +90,21 @@ async def test_probabilities_add_up(table: RoutingTable) -> None:
 
 
 def test_being_active_adds_its_log_odds() -> None:
-    shares = np.array([0.4, 0.4, 0.1])
+    shares = np.array([0.3, 0.3, 0.3])
     plain = Stay(alone=1, joined=0, active=0, nobody=0)
     assert weighed(shares, shares, 0, plain) == pytest.approx(shares)
     found = weighed(shares, shares, 0, plain.but(active=float(np.log(3))))
     assert found[0] / found[1] == pytest.approx(3)
+
+
+def test_a_message_for_nobody_tells_little_of_whose_it_is() -> None:
+    plain = Stay(alone=1, joined=0, active=0, nobody=0)
+    sure, unsure = (
+        weighed(shares, shares, 0, plain) for shares in np.array([[0.8, 0.1], [0.08, 0.01]])
+    )
+    assert (sure.sum(), unsure.sum()) == pytest.approx((0.9, 0.09))
+    assert sure[0] / sure[1] > 5
+    assert unsure[0] / unsure[1] < 1.3
     assert found.sum() < 1
 
 
