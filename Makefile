@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
 ARGS ?=
 
-.PHONY: help install demo test test-outside check bench soak lock clean
+.PHONY: help install demo test test-long test-outside check bench soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -32,7 +32,10 @@ demo: install ## start the example platform, ask it ten questions, leave it runn
 	@$(BIN)/python -m lmos.local.demo examples/acme $(ARGS)
 
 test: install ## run the tests (ARGS='-k name' picks some)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not outside" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not outside and not long" $(ARGS)
+
+test-long: install ## tests that take longer: load, failures, restarts, attempts of other tenants
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "long and not outside" $(ARGS)
 
 test-outside: install ## suites and clients that others wrote, against our servers (needs node and npm)
 	@$(BIN)/python -m pytest -q -m outside tests/outside $(ARGS)

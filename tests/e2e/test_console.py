@@ -59,7 +59,7 @@ def test_chat_names_the_agent_and_tells_why(page: Page) -> None:
     page.locator("summary", has_text="why").last.click()
     why = page.locator(".lm-decision[open]")
     expect(why).to_contain_text("continues the conversation with billing-agent")
-    expect(why).to_contain_text("how much do I owe")
+    expect(why).to_contain_text("view_bill")
     if path := os.environ.get("CONSOLE_SCREENSHOT"):
         page.screenshot(path=path)
 

@@ -144,6 +144,7 @@ async def test_a_full_place_is_told(session: aiohttp.ClientSession) -> None:
     assert "has 64 values" in told["message"]
 
 
+@pytest.mark.long
 async def test_500_attempts_of_another_tenant_reach_nothing(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:

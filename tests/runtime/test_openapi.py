@@ -48,7 +48,7 @@ PLACED = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("config", "seconds"), [(PLACED, 45), ("", 15)])
 async def test_schemathesis_finds_nothing(tmp_path: Path, config: str, seconds: int) -> None:
     """Examples, the edges of every parameter, and what chance makes of them."""

@@ -14,7 +14,7 @@ import pytest
 SOAK = Path(__file__).parents[2] / "bench" / "soak"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_what_must_hold_holds_while_things_fail() -> None:
     command = [sys.executable, str(SOAK), "--seconds", "20", "--state", "sqlite"]
     process = await asyncio.create_subprocess_exec(

@@ -220,6 +220,34 @@ class Intruder:
             return refused.status, ""
         return _status_of_codes(text), text
 
+    async def over_turns_socket(self) -> tuple[int, str]:
+        """Turn after turn over a WebSocket, with whatever credentials a handshake can bring."""
+        prefix = self.chance.choice(["", "/lmos/runtime"])
+        tenant = self.chance.choice(["globex", "glob%65x"])
+        path = f"{prefix}/apis/v1/{tenant}/chat/{CONVERSATION}/ws"
+        named = ["lmos.turns.v1", f"lmos.bearer.{self.chance.choice([ACME, 'guess'])}"]
+        protocols = self.chance.choice([(), named])
+        try:
+            async with self.session.ws_connect(
+                path, headers=self.headers(), protocols=protocols
+            ) as socket:
+                await socket.send_json({"type": "turn", "turnId": "t", **_conversation("my bill")})
+                return 200, await socket.receive_str(timeout=5)
+        except aiohttp.WSServerHandshakeError as refused:
+            return refused.status, ""
+
+    async def over_mcp(self) -> tuple[int, str]:
+        """A tool of globex's channel, asked for with a turn that says it is acme's."""
+        turn = {"tenant": "acme", "channel": "web", "conversationId": CONVERSATION, "turnId": "t",
+                "messages": [{"role": "user", "content": "my bill"}]}  # fmt: skip
+        arguments = {"input": "my bill", "conversation": CONVERSATION}
+        params = {"name": self.chance.choice(["ask", "ask_billing"]), "arguments": arguments,
+                  "_meta": {"lmos.eclipse/turn": turn}}  # fmt: skip
+        method = self.chance.choice(["tools/call", "tools/list"])
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        path = self.chance.choice(["/mcp/globex/web", "/mcp/glob%65x/web", "/mcp/globex%2Fweb/web"])
+        return await self.request("POST", path, body)
+
 
 def _status_of_codes(text: str) -> int:
     """The status of the one error code that a GraphQL answer has."""
@@ -245,7 +273,7 @@ async def _everything(house: House) -> list[Any]:
     return [found async for found in house.state.scan("")]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_five_hundred_attempts_reach_nothing(
     house: House, application: Starlette, url: str, seed: int
 ) -> None:
@@ -258,6 +286,8 @@ async def test_five_hundred_attempts_reach_nothing(
             intruder.over_agui,
             intruder.over_graphql,
             intruder.over_websocket,
+            intruder.over_turns_socket,
+            intruder.over_mcp,
         ]
         met = set()
         for number in range(ATTEMPTS):
@@ -305,6 +335,14 @@ async def test_what_is_ones_own_is_reached_over_every_protocol(house: House, url
                 reached[path] = response.status, await response.text()
     assert {path: status for path, (status, _) in reached.items()} == dict.fromkeys(asked, 200)
     assert "globex" not in reached["/v1/models"][1]
+    asked_for = _conversation("my bill")
+    for path in ("/apis/v1/acme/chat/mine/ws", "/lmos/runtime/apis/v1/acme/chat/mine/ws"):
+        async with (
+            aiohttp.ClientSession(url, headers={"x-api-key": ACME}) as session,
+            session.ws_connect(path) as socket,
+        ):
+            await socket.send_json({"type": "turn", "turnId": path[:5], **asked_for})
+            assert (await socket.receive_json(timeout=5))["type"] == "started"
     assert all(turn.tenant == "acme" for turn in house.billing.turns[2:])
 
 

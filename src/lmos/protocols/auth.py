@@ -22,6 +22,8 @@ from lmos.protocols import http
 from lmos.protocols.tokens import Tokens
 
 KEY_HEADER = "x-api-key"
+#: What a WebSocket's sub-protocol begins with that is a credential.
+BEARER_PROTOCOL = "lmos.bearer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,9 @@ def credential_of(headers: Mapping[str, str]) -> str:
 class Guard:
     """An ASGI application that only callers whom `auth` accepts reach, save for `open_paths`.
 
-    Over WebSocket the credentials come with the handshake.
+    Over WebSocket the credentials come with the handshake: in its headers, or from browsers, whose
+    pages cannot set those, in the sub-protocol `lmos.bearer.CREDENTIAL` beside the real one. An
+    address is no place for them, which proxies log.
     """
 
     def __init__(self, app: ASGIApp, auth: Checks, open_paths: Collection[str] = ()) -> None:
@@ -140,7 +144,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            caller = await self._auth.check(HTTPConnection(scope).headers)
+            caller = await self._auth.check(_presented(scope))
         except LmosError as error:
             await refuse(error, scope, receive, send)
             return
@@ -149,6 +153,15 @@ class Guard:
             await self._app(scope, receive, send)
         finally:
             CALLER.reset(before)
+
+
+def _presented(scope: Scope) -> Mapping[str, str]:
+    """The headers, with the credential of a WebSocket's sub-protocols where they have none."""
+    headers = HTTPConnection(scope).headers
+    named = [n for n in scope.get("subprotocols", ()) if n.startswith(BEARER_PROTOCOL)]
+    if not named or credential_of(headers):
+        return headers
+    return {**headers, "authorization": f"Bearer {named[0].removeprefix(BEARER_PROTOCOL)}"}
 
 
 def _path(scope: Scope) -> str:

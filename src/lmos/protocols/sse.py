@@ -1,6 +1,6 @@
 """Server-sent events, to bytes and back."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import dataclass
 
 from lmos.model.errors import AgentFailed
@@ -29,25 +29,41 @@ def frame(data: bytes, name: str = "", id_: str = "") -> bytes:
 async def parse(
     chunks: AsyncIterable[bytes], limit: int = EVENT_LIMIT
 ) -> AsyncGenerator[Event, None]:
-    """The events in a body that comes in pieces of any size. An unfinished last one is dropped;
-    `AgentFailed` when one is larger than `limit`.
-    """
-    rest, fields, size, after_cr = b"", _Fields(), 0, False
+    """The events in a body that comes in pieces of any size, as `Parser` finds them."""
+    parser = Parser(limit)
     async for chunk in chunks:
+        for event in parser.read(chunk):
+            yield event
+
+
+class Parser:
+    """Finds the events in a body that comes in pieces of any size. An unfinished last one is
+    dropped.
+    """
+
+    def __init__(self, limit: int = EVENT_LIMIT) -> None:
+        self._limit = limit
+        self._rest = b""
+        self._fields = _Fields()
+        self._size = 0
+        self._after_cr = False
+
+    def read(self, chunk: bytes) -> Iterator[Event]:
+        """The events that end in the next piece. `AgentFailed` when one is larger than `limit`."""
         # The LF of a CRLF that was cut in two ends no second line.
-        piece = chunk[1:] if after_cr and chunk.startswith(b"\n") else chunk
-        after_cr = chunk.endswith(b"\r")
-        *lines, rest = _lines(rest + piece)
+        piece = chunk[1:] if self._after_cr and chunk.startswith(b"\n") else chunk
+        self._after_cr = chunk.endswith(b"\r")
+        *lines, self._rest = _lines(self._rest + piece)
         for line in lines:
-            size += len(line)
-            if not line:
-                if fields.data is not None:
-                    yield fields.event()
-                fields, size = _Fields(), 0
-            else:
-                fields.add(line)
-        if size + len(rest) > limit:
-            raise AgentFailed(f"an event of the stream is larger than {limit} bytes")
+            self._size += len(line)
+            if line:
+                self._fields.add(line)
+                continue
+            fields, self._fields, self._size = self._fields, _Fields(), 0
+            if fields.data is not None:
+                yield fields.event()
+        if self._size + len(self._rest) > self._limit:
+            raise AgentFailed(f"an event of the stream is larger than {self._limit} bytes")
 
 
 def _lines(data: bytes) -> list[bytes]:

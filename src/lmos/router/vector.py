@@ -16,6 +16,7 @@ from lmos.router.conversation import texts_of, weighed
 from lmos.router.fit import Fit
 from lmos.router.followup import Form, form_of
 from lmos.router.offered import choice_of, decision_of, parts_of, tasks_of
+from lmos.router.remembering import LENGTH, Remembered
 from lmos.router.request import RoutingRequest, explicit
 from lmos.router.scoring.seen import Seen, look
 from lmos.router.table import RoutingTable
@@ -53,7 +54,9 @@ class _View:
 
 
 class VectorRouter:
-    """Decides by vectors. Holds no state: a decision depends on request and table alone."""
+    """Decides by vectors. A decision depends on request and table alone; those on messages that
+    come again are remembered.
+    """
 
     name = "vector"
     #: It asks no language model.
@@ -63,6 +66,7 @@ class VectorRouter:
         self._embedder = embedder
         self._fit = fit or Fit()
         self._version = self._fit.version
+        self._remembered = Remembered()
 
     async def decide(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """Which agent the message is for. `AgentNotFound` when an explicit agent is not there."""
@@ -111,20 +115,27 @@ class VectorRouter:
 
     async def _ordinary(self, request: RoutingRequest, table: RoutingTable) -> Decision:
         """The decision on a message that is no reply to an offer."""
-        form = form_of(request.text)
         began = time.perf_counter()
-        texts = [table.spelling.corrected(text) for text in texts_of(request, form)]
+        form = form_of(request.text)
+        texts = texts_of(request, form)
+        active = table.by_name.get(request.active_agent or "")
+        key = (table.version, form, active, *texts)
+        if (known := self._remembered.get(key)) is not None:
+            took = round((time.perf_counter() - began) * 1000, 3)
+            return known.but(timings={"embed": 0.0, "decide": took})
+        texts = [table.spelling.corrected(text) for text in texts]
         vectors = await self._embedder.embed(texts) if table.rows else ()
         embedded = time.perf_counter()
-        table = await table.asked([*vectors])
-        active = table.by_name.get(request.active_agent or "")
-        views = self._views(list(zip(texts, vectors, strict=False)), table, active)
-        decision = self._choose(active, form, table, views)
+        asked = await table.asked([*vectors])
+        views = self._views(list(zip(texts, vectors, strict=False)), asked, active)
+        decision = self._choose(active, form, asked, views).but(table=table.version)
+        if asked is table and sum(map(len, texts)) <= LENGTH:  # an index may say more next time
+            self._remembered.put(key, decision)
         timings = {
             "embed": round((embedded - began) * 1000, 3),
             "decide": round((time.perf_counter() - embedded) * 1000, 3),
         }
-        return decision.but(timings=timings, table=table.version)
+        return decision.but(timings=timings)
 
     def _views(
         self,

@@ -13,12 +13,12 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lmos.model import Responder, Turn, TurnEvent, errors
+from lmos.model import Turn, errors
 from lmos.protocols.answering import remaining
 
 K = TypeVar("K")
@@ -194,14 +194,3 @@ def _less(counts: Counter[K], key: K) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]
-
-
-def admitted(admission: Admission, responder: Responder) -> Responder:
-    """The responder, asked by no more turns at once than there are places."""
-
-    async def respond(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        async with admission.place(turn), aclosing(responder(turn)) as events:
-            async for event in events:
-                yield event
-
-    return respond

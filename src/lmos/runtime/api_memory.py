@@ -9,19 +9,19 @@ GET|PUT|DELETE  /apis/v1/{tenant}/conversations/{id}/memory/{name}            {v
 `as` names the agent that reads and writes as itself; without it the application does.
 """
 
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 from lmos.model import Share, Strict, errors
 from lmos.model.base import Tuple
 from lmos.protocols import http, limits, mcp
 from lmos.protocols.extras import installed
+from lmos.runtime.api_mcp import Faces
 from lmos.runtime.conversations import Conversations
 from lmos.runtime.memory import tools
 from lmos.runtime.memory.access import About, Access, shown
@@ -59,7 +59,13 @@ def routes(supervisor: Supervisor) -> list[BaseRoute]:
             Route(place + "/{name}", api.remove, methods=["DELETE"]),
         ]
     if installed("mcp"):
-        found.append(Route(TENANT + "/mcp", _Faces(supervisor, access)))
+
+        async def offered(path: Mapping[str, str]) -> mcp.Offer:
+            if not supervisor.routings.channels(path["tenant"]):
+                raise errors.NotFound(f"there is no tenant {path['tenant']!r} with channels")
+            return tools.offer(access, path["tenant"])
+
+        found.append(Route(TENANT + "/mcp", Faces(supervisor.closing, offered)))
     return found
 
 
@@ -85,33 +91,6 @@ class _Api:
     async def remove(self, request: Request) -> Response:
         await self._access.remove(_about(request), _name(request), _agent(request))
         return Response(status_code=204)
-
-
-class _Faces:
-    """An MCP server for each tenant that has channels, made with its first request."""
-
-    def __init__(self, supervisor: Supervisor, access: Access) -> None:
-        self._routings = supervisor.routings
-        self._closing: AsyncExitStack = supervisor.closing
-        self._access = access
-        self._endpoints: dict[str, Any] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        tenant = scope["path_params"]["tenant"]
-        try:
-            endpoint = await self._of(tenant)
-        except errors.LmosError as error:
-            endpoint = http.problem_response(error, scope["path"])
-        await endpoint(scope, receive, send)
-
-    async def _of(self, tenant: str) -> Any:
-        if tenant not in self._endpoints:
-            if not self._routings.channels(tenant):
-                raise errors.NotFound(f"there is no tenant {tenant!r} with channels")
-            face = mcp.Face(tools.offer(self._access, tenant), stateless=True)
-            self._endpoints[tenant] = face.routes()[0].endpoint
-            await self._closing.enter_async_context(face.running())
-        return self._endpoints[tenant]
 
 
 def _about(request: Request) -> About:

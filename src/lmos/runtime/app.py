@@ -1,6 +1,7 @@
 """The runtime over HTTP: LMOS's REST API, and faces of every channel over other protocols.
 
 POST /apis/v1/{tenant}/chat/{conversation}/message            a turn, JSON or server-sent events
+/apis/v1/{tenant}/chat/{conversation}/ws                      turns over a WebSocket
 POST /apis/v1/tenants/{tenant}/channels/{channel}/decision    who would answer, and why
 GET  /apis/v1/tenants/{tenant}/channels/{channel}/humans      conversations that are with people
 GET  /apis/v1/agents?tenantId=&channelId=&subset=             the agents of a channel
@@ -9,6 +10,7 @@ GET  /apis/v1/agents/{tenant}/{channel}                       the same, with add
 /v1/chat/completions, /v1/models                              the channel as model tenant/channel
 /graphql, /subscriptions                                      the channel as ARC's agent, likewise
 /agui/{tenant}/{channel}                                      the channel over AG-UI
+/mcp/{tenant}/{channel}                                       see `lmos.runtime.api_mcp`
 /apis/v1/{tenant}/conversations...                            see `lmos.runtime.api_conversations`
 /apis/v1/{tenant}/.../memory..., /apis/v1/{tenant}/mcp        see `lmos.runtime.api_memory`
 GET  /metrics                                                 figures for Prometheus
@@ -47,7 +49,7 @@ from lmos.protocols import origins as cross_site
 from lmos.protocols.directory import Directory
 from lmos.protocols.extras import installed
 from lmos.protocols.tokens import JWKS
-from lmos.runtime import api_conversations, api_memory, desk, exposition, identity, openapi
+from lmos.runtime import api_conversations, api_mcp, api_memory, desk, exposition, identity, openapi
 from lmos.runtime.routings import ChannelTable
 from lmos.runtime.supervisor import Supervisor
 
@@ -82,11 +84,14 @@ def routes(supervisor: Supervisor, serving: Serving | None = None) -> list[BaseR
     entry = identity.Entry(supervisor.respond, serving.rates)
     api, channels = _Api(supervisor, entry, serving), ChannelModels(supervisor, entry.respond)
     return [
+        # the first that fits serves a request: what is asked most is looked at first
+        *identity.for_users(lmos_protocol.chat_routes(entry.respond)),
         *identity.shared(openai.routes(channels)),
         *identity.shared(graphql.routes(channels.directory) if installed("graphql") else ()),
         *identity.shared(agui.routes(channels) if installed("ag_ui") else ()),
         *identity.open_to_all(api.public()),
-        *identity.for_users(lmos_protocol.chat_routes(entry.respond)),
+        *identity.for_users(lmos_protocol.socket_routes(entry.respond, PREFIXES)),
+        *identity.for_users(api_mcp.routes(supervisor, entry.respond)),
         *identity.for_users(
             a2a.routes(entry.respond, api.describe, "/a2a/{tenant}/{channel}", api.offer)
         ),

@@ -6,7 +6,6 @@ its failure is the turn's. One that failed too often is not asked for a while: s
 """
 
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
@@ -59,30 +58,21 @@ class Asking:
 
     async def ask(
         self, able: Sequence[Member], turn: Turn, companion: Companion
-    ) -> tuple[Member, AsyncGenerator[TurnEvent, None]]:
+    ) -> tuple[Member, list[TurnEvent], AsyncGenerator[TurnEvent, None]]:
         """The first of the agents that does not fail before it has said or done anything, or the
-        last one, with its events; `Started` is the first of them. Close them when done. The
-        companion goes with the turn to each agent that is tried.
-        """
-        member, opening, events = await self._open(able, turn, companion)
-        return member, _joined(opening, events)
-
-    async def _open(
-        self, able: Sequence[Member], turn: Turn, companion: Companion
-    ) -> tuple[Member, deque[TurnEvent], AsyncGenerator[TurnEvent, None]]:
-        """The first agent that does not fail before it has said or done anything, or the last one.
-        With it, events to begin with, of which `Started` is the first, and those that follow.
+        last one. With it, events to begin with, of which `Started` is the first, and those that
+        follow; close these when done. The companion goes with the turn to each agent that is tried.
         """
         failure: Failed | None = None
         for member in able[:-1]:
             events = self._accompanied(member, turn, companion)
             first = await anext(events, None) or _silent(member)
             if not isinstance(first, Failed) or _is_the_turns(first):
-                return member, deque([*_opening(member, failure), first]), events
+                return member, [*_opening(member, failure), first], events
             await events.aclose()
             failure = first
         last = self._accompanied(able[-1], turn, companion)
-        return able[-1], deque(_opening(able[-1], failure)), last
+        return able[-1], _opening(able[-1], failure), last
 
     def _accompanied(
         self, member: Member, turn: Turn, companion: Companion
@@ -93,42 +83,33 @@ class Asking:
         """One agent's events; who answers and why is told by us. An agent that is spared fails at
         once.
         """
-        url = member.address.url if member.address else ""
+        url, part = member.address.url if member.address else "", _part(member, turn)
         with ExitStack() as stack:
             try:
                 admitted = self._breakers.admitted(turn.tenant, member.name, url)
                 admission = stack.enter_context(admitted)
             except (errors.AgentUnavailable, errors.Overloaded) as error:
-                self._metrics.spared[_part(member, turn)] += 1
+                self._metrics.spared[part] += 1
                 yield Failed.of(error)
                 return
+            began = time.monotonic()
+            asked = self._sign(turn, member.name) if self._sign else turn
+            timing = stack.enter_context(self._metrics.part(part).timed())
+            around = stack.enter_context(tracing.asking(asked, member.name, member.agent.version))
             try:
-                async with aclosing(self._asked(member, turn, admission)) as events:
+                async with aclosing(self._responder(member)(around.turn)) as events:
                     async for event in events:
-                        yield event
+                        if isinstance(event, Failed):
+                            event = _named(event, member.name)
+                            around.failed(event.error)
+                        timing.saw(event)
+                        _judge(admission, event, turn, time.monotonic() - began)
+                        if not isinstance(event, Started | Decided):
+                            yield event
             except errors.AgentFailed as error:
                 admission.failed(error.message)
                 raise
-
-    async def _asked(
-        self, member: Member, turn: Turn, admission: Admission
-    ) -> AsyncGenerator[TurnEvent, None]:
-        began = time.monotonic()
-        asked = self._sign(turn, member.name) if self._sign else turn
-        with (
-            self._metrics.part(_part(member, turn)).timed() as timing,
-            tracing.asking(asked, member.name, member.agent.version) as around,
-        ):
-            async with aclosing(self._responder(member)(around.turn)) as events:
-                async for event in events:
-                    if isinstance(event, Failed):
-                        event = _named(event, member.name)
-                        around.failed(event.error)
-                    timing.saw(event)
-                    _judge(admission, event, turn, time.monotonic() - began)
-                    if not isinstance(event, Started | Decided):
-                        yield event
-        admission.failed("it ended without an answer")
+            admission.failed("it ended without an answer")
 
     def _responder(self, member: Member) -> Responder:
         if member.address is None:
@@ -138,16 +119,6 @@ class Asking:
             return self._connect(member.address)
         except errors.LmosError as error:
             return _failing(error)
-
-
-async def _joined(
-    opening: deque[TurnEvent], events: AsyncGenerator[TurnEvent, None]
-) -> AsyncGenerator[TurnEvent, None]:
-    async with aclosing(events):
-        while opening:
-            yield opening.popleft()
-        async for event in events:
-            yield event
 
 
 def _part(member: Member, turn: Turn) -> Part:

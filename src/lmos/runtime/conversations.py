@@ -155,7 +155,7 @@ class Conversations:
         async for name, _ in self._state.scan(prefix):
             channel, _, conversation = name.removeprefix(prefix).partition("/")
             found = await self._read(tenant, unescaped(channel), unescaped(conversation))
-            if found:
+            if found and user in _users(found.past):
                 yield found
             looked_at += 1
             if looked_at == MAX_LOOKED_AT:

@@ -2,7 +2,7 @@
 
 Every route below `/apis/v1` is in it: with what `OPERATIONS` knows of it, or else with its path,
 its methods and how errors look. Schemas are those of the models that read the requests. The other
-protocols have descriptions of their own.
+protocols have descriptions of their own; that they are there is said in words.
 """
 
 import re
@@ -180,6 +180,19 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
 }
 
 
+#: What is served beside, where it is, and that OpenAPI has no words for.
+BESIDE = {
+    f"{API}/{{tenant}}/chat/{{conversation}}/ws": "turns of a conversation over a WebSocket "
+    '(sub-protocol `lmos.turns.v1`): a frame `{"type": "turn", "turnId": ...}` with the body of '
+    '`.../message` asks, `{"type": "cancel", "turnId": ...}` ends it, and each event comes back as '
+    "a frame with its `turnId`",
+    "/mcp/{tenant}/{channel}": "the channel and its agents as tools over MCP (streamable HTTP)",
+    "/a2a/{tenant}/{channel}/.well-known/agent-card.json": "the channel's A2A card",
+    "/v1/chat/completions": "channels as models `tenant/channel` of an OpenAI-compatible API",
+    "/graphql": "channels as agents over GraphQL",
+    "/agui/{agent:path}": "channels as agents over AG-UI",
+}
+
 #: A request of each kind.
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Conversation: {
@@ -195,6 +208,7 @@ def document(routes: Iterable[BaseRoute], *, closed: bool) -> dict[str, Any]:
     """The description, OpenAPI 3.1, of those of the routes that are of the REST API; `closed`
     where callers need credentials.
     """
+    routes = list(routes)
     served = [route for route in routes if isinstance(route, Route) and route.path.startswith(API)]
     paths: dict[str, Any] = {}
     for route in served:
@@ -204,11 +218,18 @@ def document(routes: Iterable[BaseRoute], *, closed: bool) -> dict[str, Any]:
             paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {}).update(item)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "LMOS Runtime", "version": "1.0.0"},
+        "info": {"title": "LMOS Runtime", "version": "1.0.0", "description": _beside(routes)},
         "paths": paths,
         "components": {"schemas": _schemas(), **({"securitySchemes": _KEYS} if closed else {})},
         **({"security": [{name: []} for name in _KEYS]} if closed else {}),
     }
+
+
+def _beside(routes: Iterable[BaseRoute]) -> str:
+    """What is served beside the REST API."""
+    paths = {getattr(route, "path", "") for route in routes}
+    lines = [f"- `{path}`: {words}" for path, words in BESIDE.items() if path in paths]
+    return "\n".join(["Served beside this API:", "", *lines])
 
 
 _KEYS = {

@@ -70,6 +70,17 @@ def repeated(notes: Mapping[str, Any], turn: Turn) -> list[TurnEvent] | None:
     return list(_told(orjson.loads(found["events"])))
 
 
+def check_once(notes: Mapping[str, Any], turn: Turn) -> None:
+    """`AgentUnavailable` where the turn was answered by somebody else meanwhile: repeated, it gets
+    that answer.
+    """
+    if any(result["id"] == turn.turn_id for result in notes.get(NOTE, ())):
+        raise errors.AgentUnavailable(
+            f"turn {turn.turn_id} was answered by another process meanwhile; send it again to get "
+            "that answer"
+        )
+
+
 def _told(kept: Sequence[Any]) -> Iterator[TurnEvent]:
     for data in kept:
         event = TURN_EVENT.validate_python(data)

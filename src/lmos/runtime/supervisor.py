@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos import router as routers
 from lmos.llm import ScriptedModel, embedder
@@ -34,7 +34,7 @@ from lmos.protocols.answering import Stop
 from lmos.protocols.connecting import connect
 from lmos.router import Router, RoutingRequest, RoutingTable
 from lmos.runtime import tracing
-from lmos.runtime.admission import Admission, admitted
+from lmos.runtime.admission import Admission
 from lmos.runtime.affinity import Active, offer_notes, offered_before
 from lmos.runtime.asked import Asked
 from lmos.runtime.asking import Asking, Connect, Sign
@@ -52,7 +52,7 @@ from lmos.runtime.memory import SharedMemory, Sharing, Values
 from lmos.runtime.metrics import Metrics
 from lmos.runtime.order import Lines
 from lmos.runtime.pinning import pinned
-from lmos.runtime.repeats import TOLD, noted, repeated
+from lmos.runtime.repeats import TOLD, check_once, noted, repeated
 from lmos.runtime.routings import ChannelTable, Routings
 from lmos.runtime.settings import Settings
 from lmos.runtime.stages import HUMAN, UNROUTED
@@ -130,7 +130,6 @@ class Supervisor(Asked):
         self._planner = Planner(model, limits)
         shared = not isinstance(state, MemoryState) if shared is None else shared
         self._lines = Lines(leases_of(state) if shared else None)
-        self._admitted = admitted(self.admission, self._in_order)
         self._running: set[Stop] = set()
         self._traced = tracing.traced(self._respond)
 
@@ -200,22 +199,18 @@ class Supervisor(Asked):
             raise errors.InvalidInput("the turn has no user message; say something")
         if turn.deadline is None:
             turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=self._timeout))
+        assert turn.deadline is not None
         with self.metrics.turn(turn).timed() as timing:
-            async with aclosing(self._admitted(turn)) as events:
-                async for event in events:
+            async with self.admission.place(turn), self._lines.turn(turn, turn.deadline):
+                past, shared = await self._kept(turn)
+                for event in (again := repeated(past.notes, turn)) or ():
                     timing.saw(event)
                     yield event
-
-    async def _in_order(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        assert turn.deadline is not None
-        async with self._lines.turn(turn, turn.deadline):
-            past, shared = await self._kept(turn)
-            for event in (again := repeated(past.notes, turn)) or ():
-                yield event
-            if again is None:
-                async with aclosing(self._answered(turn, past, shared)) as events:
-                    async for event in events:
-                        yield event
+                if again is None:
+                    async with aclosing(self._answered(turn, past, shared)) as events:
+                        async for event in events:
+                            timing.saw(event)
+                            yield event
 
     async def _kept(self, turn: Turn) -> tuple[Past, Values]:
         """What was said and noted in the turn's conversation, and what is shared in it."""
@@ -275,8 +270,13 @@ class Supervisor(Asked):
 
     async def _remember(self, work: Work, told: list[TurnEvent], past: Past) -> None:
         said = [e.message for e in told if isinstance(e, Answer | InputRequired)]
-        again = noted(past.notes, work.turn, told)
-        notes = {**work.notes, **work.companion.notes(), **again}
+
+        def notes(now: Past) -> dict[str, Any]:
+            if now is not past:  # another process has written, though this one had the conversation
+                _check_owner(work.turn, now)
+                check_once(now.notes, work.turn)
+            return {**work.notes, **work.companion.notes(), **noted(now.notes, work.turn, told)}
+
         await work.companion.sharing.keep()
         await self._history.remember(work.turn, said, past=past, notes=notes)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lmos.model import Message, State, Turn
-from lmos.state.keys import conversation_of
+from lmos.model import Message, State, Turn, errors
+from lmos.state.keys import conversation_of, user_of
 from lmos.state.updating import update
 from lmos.state.users import note_part
 
@@ -31,6 +31,10 @@ SUMMARY = 10_000
 #: Says in fewer words what these messages say. The first may be the summary so far, as `told` tells
 #: it.
 Summarise = Callable[[Sequence[Message]], Awaitable[str]]
+
+#: What to note beside a conversation: as it is, or made of the conversation as it is when it is
+#: written. What that raises is raised, and nothing is remembered.
+Notes = Mapping[str, Any] | Callable[["Past"], Mapping[str, Any]]
 
 _MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 _INSTRUCTIONS = ("system", "developer")
@@ -160,11 +164,12 @@ class History:
         answer: Sequence[Message],
         *,
         past: Past | None = None,
-        notes: Mapping[str, Any] | None = None,
+        notes: Notes | None = None,
     ) -> None:
         """Adds the turn's message and the answer to the conversation, and notes beside them.
 
-        `past`, as it was read before, saves reading it again; it is not trusted to be the newest.
+        `past`, as it was read before, saves reading it again; it is not trusted to be the newest:
+        `notes` that are made of it are made once more where others have written meanwhile.
         Without it a turn that was given its history here brings back what was forgotten meanwhile.
         """
         if past is None:
@@ -175,13 +180,17 @@ class History:
         new = [m.wire() for m in (*turn.messages[-1:], *answer)]
 
         def added(value: Any) -> tuple[Any, float]:
+            noted = _made(notes, past, value)
             value = value or _begun([] if known else [m.wire() for m in turn.history])
-            return self._added(value, turn.user.id, new, notes or {}), self._ttl
+            return self._added(value, turn.user.id, new, noted), self._ttl
 
         seen = (past.value, past.version) if past.version else None
-        kept = await update(
-            self._state, self._key(turn), added, f"conversation {turn.conversation_id}", seen
-        )
+        what = f"conversation {turn.conversation_id}"
+        try:
+            kept = await update(self._state, self._key(turn), added, what, seen)
+        except errors.NotFound:  # it has become somebody else's
+            await self._state.delete(_part_of(turn))
+            raise
         await note_part(self._state, turn, self._ttl)
         if self._summarise and self._window.over(kept["messages"]):
             self._begin_summarising(turn, self._summarise)
@@ -243,6 +252,18 @@ class History:
             return {**value, "messages": messages, **summed}, self._ttl
 
         await update(self._state, self._key(turn), shortened, "the summary")
+
+
+def _made(notes: Notes | None, past: Past, value: Any) -> Mapping[str, Any]:
+    """The notes, for the conversation whose value is about to be replaced."""
+    if not callable(notes):
+        return notes or {}
+    return notes(past if value is past.value else Past.read((value, 0) if value else None))
+
+
+def _part_of(turn: Turn) -> str:
+    """Where `note_part` notes that the turn's user takes part."""
+    return user_of(turn.tenant, turn.user.id, "conversations", turn.channel, turn.conversation_id)
 
 
 def _begun(messages: Sequence[Any]) -> dict[str, Any]:

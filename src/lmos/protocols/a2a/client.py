@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,14 @@ class _Thread:
     task_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What an agent is sent, and how the updates that it answers with become events."""
+
+    params: dict[str, Any]
+    read: Callable[[dict[str, Any]], Iterator[TurnEvent]]
+
+
 class _Remote:
     def __init__(self, url: str) -> None:
         self._who = f"the agent at {url}"
@@ -63,10 +71,11 @@ class _Remote:
     async def _ask(self, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         try:
             agent = await self._agent()
-            ask = self._ask_extended if agent.extended else self._ask_foreign
-            async with aclosing(ask(agent, turn)) as events:
-                async for event in events:
-                    yield event
+            asked = self._extended(turn) if agent.extended else self._foreign(agent, turn)
+            async with aclosing(self._updates(agent, turn, asked.params)) as updates:
+                async for update in updates:
+                    for event in asked.read(update):
+                        yield event
         except LmosError:
             self._card = None  # it may have moved
             raise
@@ -78,25 +87,23 @@ class _Remote:
             self._read_at = now
         return self._card
 
-    async def _ask_extended(self, agent: Card, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-        params = codec.params_of(turn, extended=True)
-        async with aclosing(self._updates(agent, turn, params)) as updates:
-            async for update in updates:
-                for event in _carried(update):
-                    yield event
+    def _extended(self, turn: Turn) -> "_Asked":
+        return _Asked(codec.params_of(turn, extended=True), _carried)
 
-    async def _ask_foreign(self, agent: Card, turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+    def _foreign(self, agent: Card, turn: Turn) -> "_Asked":
         key = (turn.tenant, turn.channel, turn.conversation_id)
         thread = self._threads.pop(key, _Thread(turn.conversation_id, None))
         told = turn.but(conversation_id=thread.context_id)
-        params = codec.params_of(told, extended=False, task_id=thread.task_id)
         translator = Translator(agent.name, agent.version)
-        async with aclosing(self._updates(agent, turn, params)) as updates:
-            async for update in updates:
-                for event in translator.read(_update(update, self._who)):
-                    if isinstance(event, TERMINAL):
-                        self._remember(key, translator, isinstance(event, InputRequired))
-                    yield event
+
+        def read(update: dict[str, Any]) -> Iterator[TurnEvent]:
+            for event in translator.read(_update(update, self._who)):
+                if isinstance(event, TERMINAL):
+                    self._remember(key, translator, isinstance(event, InputRequired))
+                yield event
+
+        params = codec.params_of(told, extended=False, task_id=thread.task_id)
+        return _Asked(params, read)
 
     def _remember(self, key: tuple[str, str, str], translator: Translator, waiting: bool) -> None:
         context_id = translator.context_id or key[2]
@@ -120,8 +127,9 @@ class _Remote:
             if response.content_type != calls.EVENT_STREAM:
                 yield _result(await calls.read(response, self._who), rpc, self._who)
                 return
-            async with aclosing(sse.parse(response.content.iter_any())) as events:
-                async for event in events:
+            parser = sse.Parser()
+            async for chunk in response.content.iter_any():
+                for event in parser.read(chunk):
                     update = _result(event.data, rpc, self._who)
                     if _ends(update):
                         await calls.finish(response)

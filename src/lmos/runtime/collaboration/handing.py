@@ -81,20 +81,19 @@ async def handed(
         turn = turn.but(agent=None)
     hops, answered = 0, False
     while able:
-        member, events = await work.asking.ask(able, turn, work.companion)
+        member, opening, events = await work.asking.ask(able, turn, work.companion)
         visited.append(member)
-        end: TurnEvent | None = None
-        said: list[Message] = []
+        heard = _Heard()
         async with aclosing(events):
+            for event in filter(heard.passes, opening):
+                yield member, event
             try:
                 async for event in events:
-                    if isinstance(event, TERMINAL):
-                        end = event
-                    elif end is None:
-                        said += [event.message] if isinstance(event, Answer) else []
+                    if heard.passes(event):
                         yield member, event
             except Exception as error:
-                end = end or _raised(member, error)
+                heard.end = heard.end or _raised(member, error)
+        end, said = heard.end, heard.said
         answered = answered or bool(said)
         if not isinstance(end, Handover):
             yield member, _silent(member) if end is None or _empty(end, answered) else end
@@ -111,6 +110,24 @@ async def handed(
             return
         yield member, _told(able[0], handover)
         turn = _onward(turn, handover, said)
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What was heard of one agent: its messages, and its end."""
+
+    said: list[Message] = field(default_factory=list)
+    end: TurnEvent | None = None
+
+    def passes(self, event: TurnEvent) -> bool:
+        """Takes the event in; whether it is told on at once, as all are before the end."""
+        if isinstance(event, TERMINAL):
+            self.end = event
+        elif self.end is None:
+            if isinstance(event, Answer):
+                self.said.append(event.message)
+            return True
+        return False
 
 
 def human_of(work: Work, name: str = HUMAN) -> FallbackStep | None:

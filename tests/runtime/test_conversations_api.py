@@ -198,6 +198,7 @@ ENDS = ("", "/turns/t", "/turns/..", "/turns/t/feedback")
 QUERIES = ("", "?channel=web", "?channel=..", "?channel=acme%2Fweb")
 
 
+@pytest.mark.long
 async def test_no_tenant_reaches_anothers_conversations(
     platform: Platform, url: str, session: aiohttp.ClientSession
 ) -> None:
