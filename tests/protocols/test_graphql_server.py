@@ -240,6 +240,25 @@ async def test_headers_and_path_say_what_the_request_does_not(serve: Serve) -> N
     assert turn.trace == {"traceparent": "00-1-2-01"}
 
 
+async def test_a_turn_has_the_time_that_the_header_gives_it(serve: Serve) -> None:
+    url = await serve(graphql.routes(several({"slow": Endless(), "asked": (asked := Recording())})))
+    async with connected(url, headers={"x-turn-timeout": "0.2"}) as raw:
+        socket = Socket(raw)
+        await socket.begin()
+        failed = await socket.fail(variables(agentName="slow"))
+        await socket.ask(variables(agentName="asked"))  # the next one has as long again
+    assert failed["extensions"]["code"] == "DEADLINE_EXCEEDED"
+    assert asked.turns[0].deadline is not None
+    headers = {"x-turn-timeout": "soon"}
+    body = {"query": QUERY, "variables": variables()}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{url}/graphql", json=body) as response,
+    ):
+        assert response.status == 400
+        assert "x-turn-timeout" in await response.text()
+
+
 async def test_agents_are_picked_by_name_and_never_by_guess(serve: Serve) -> None:
     async with begun(serve, echo, rich) as socket:
         assert "hi" in (await socket.ask(variables()))[-1]["messages"][0]["content"]
@@ -555,7 +574,7 @@ async def test_a_turn_as_an_event_stream(serve: Serve) -> None:
         ({"data": b"{", "headers": {"content-type": "application/json"}}, 400, "not JSON"),
         ({"json": {"query": "{a}"}, "headers": {"accept": "text/html"}}, 400, "answers with"),
         ({"json": {"query": "{a}"}, "headers": {"x-subset": "s" * 999}}, 200, "'a'"),
-        ({"json": {"query": "{agent{names}}"}, "headers": {"x-subset": "s" * 999}}, 413, "subset"),
+        ({"json": {"query": "{agent{names}}"}, "headers": {"x-subset": "s" * 999}}, 400, "subset"),
         ({"json": {"query": "query a {agent{names}} query b {agent{names}}"}}, 200, "name one"),
         ({"method": "PUT"}, 405, ""),
     ],

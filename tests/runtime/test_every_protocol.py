@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import certificates
 import pytest
 from runtime_parts import BILL, Platform, agent_of, answer, group_of, routing, served, turn_of
 from starlette.applications import Starlette
@@ -17,7 +20,7 @@ from lmos import Agent, Context
 from lmos.arc.serving import app
 from lmos.llm import ScriptedModel, embedder
 from lmos.model import AgentAddress, AgentStatus, Failed
-from lmos.protocols import connecting
+from lmos.protocols import connecting, http
 from lmos.router import VectorRouter
 from lmos.runtime import Routings, Supervisor
 from lmos.state import MemoryState
@@ -53,8 +56,8 @@ class Behind:
 
 
 @asynccontextmanager
-async def asked_over(protocol: str, behind: Behind) -> AsyncIterator[Platform]:
-    """A runtime before an agent that answers below a path of its own."""
+async def asked_over(protocol: str, behind: Behind, **options: Any) -> AsyncIterator[Platform]:
+    """A runtime before an agent that answers below a path of its own, served with `options`."""
     agent = Agent(
         name="billing",
         version="1.0.0",
@@ -74,7 +77,7 @@ async def asked_over(protocol: str, behind: Behind) -> AsyncIterator[Platform]:
     inner = app(agent)
     outer = Starlette(routes=[Mount("/agents/billing", inner)])
     store = MemoryStore()
-    async with inner.router.lifespan_context(inner), served(behind.app(outer)) as url:
+    async with inner.router.lifespan_context(inner), served(behind.app(outer), **options) as url:
         address = AgentAddress(url=f"{url}/agents/billing{PATHS[protocol]}", protocol=protocol)
         found = agent_of("billing", url, BILL).but(status=AgentStatus(address=address))
         await store.apply(found, "test")
@@ -133,3 +136,33 @@ async def _read(platform: Platform) -> None:
     async with aclosing(platform.supervisor.respond(turn)) as events:
         async for _ in events:
             pass
+
+
+@every
+async def test_it_is_asked_over_https(
+    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its authority is trusted; it is not asked by who does not know who it is."""
+    made = certificates.made(tmp_path)
+    tls = {"ssl_keyfile": made.key, "ssl_certfile": made.certificate}
+    behind = Behind()
+    monkeypatch.setenv(http.CA_FILE, str(made.authority))
+    async with asked_over(protocol, behind, **tls) as platform:
+        assert answer(await platform.turn("how much do I owe")) == "It is 42.50 EUR."
+    behind = Behind()
+    monkeypatch.delenv(http.CA_FILE)
+    async with asked_over(protocol, behind, **tls) as platform:
+        (*_, failed) = await platform.turn("how much do I owe")
+    assert isinstance(failed, Failed)
+    assert failed.error.code == "AGENT_UNAVAILABLE"
+    assert not behind.paths
+
+
+async def test_a_file_of_authorities_that_cannot_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(http.CA_FILE, "nowhere.pem")
+    async with asked_over("a2a", Behind()) as platform:
+        (*_, failed) = await platform.turn("how much do I owe")
+    assert isinstance(failed, Failed)
+    assert "nowhere.pem" in failed.error.message

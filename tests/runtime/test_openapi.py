@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 from identity_parts import ACME, House, housed
 from runtime_parts import served
@@ -46,6 +47,17 @@ PLACED = """
 "query.tenantId" = "acme"
 "query.channelId" = "web"
 """
+
+
+async def test_what_is_served_beside_is_told() -> None:
+    async with (
+        housed() as house,
+        aiohttp.ClientSession() as session,
+        session.get(f"{house.url}/openapi.json") as response,
+    ):
+        told = (await response.json())["info"]["description"]
+    assert [path for path in openapi.BESIDE if f"`{path}`" not in told] == []
+    assert "/mcp/" not in openapi.document([], closed=True)["info"]["description"]
 
 
 @pytest.mark.long

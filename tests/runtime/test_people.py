@@ -22,7 +22,7 @@ from lmos.model import (
     errors,
 )
 from lmos.protocols import http
-from lmos.runtime import app
+from lmos.runtime import app, exposition
 from lmos.runtime.conversations import Conversations
 
 SONG, BILL = "what is the capital of Peru", "how much do I owe"
@@ -56,6 +56,16 @@ async def test_people_come_last_and_the_user_is_told(desk: Platform) -> None:
     assert said.context == {"outcome": "human", "agent": "lmos", "human": "service-desk"}
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "Ann will write."
     assert isinstance(events[-1], Done)
+
+
+async def test_hand_overs_are_counted_by_arm(desk: Platform) -> None:
+    for conversation in ("c1", "c2"):
+        for text in (SONG, BILL):  # the second is kept for them, and hands nothing over
+            await desk.turn(text, conversation)
+    metrics, admission = desk.supervisor.metrics, desk.supervisor.admission
+    told = exposition.render(metrics, admission).decode()
+    arm = 'channel="web",subset="stable",tenant="acme"'
+    assert f"lmos_handed_to_people_total{{{arm}}} 2.0" in told
 
 
 async def test_no_agent_answers_until_the_conversation_is_released(desk: Platform) -> None:

@@ -507,6 +507,7 @@ class Stream:
         return told
 
 
+@pytest.mark.long
 async def test_replacing_one_after_the_other_loses_no_turn(fleet: Fleet) -> None:
     fleet.billing.slowly(0.03)
     streams = [Stream(fleet, named("rolling")) for _ in range(6)]
@@ -537,6 +538,7 @@ async def _check_once(fleet: Fleet, stream: Stream) -> None:
     assert len(shown) >= min(len(told), 38)
 
 
+@pytest.mark.long
 async def test_a_turn_of_a_process_that_was_killed_is_answered_by_another(fleet: Fleet) -> None:
     if not fleet.state.startswith("redis"):
         pytest.skip("a lease takes ten seconds to run out on every server; one shows it")

@@ -20,13 +20,22 @@ OWNER = "lmos-up"
 
 
 class LocalAgents:
-    """Runs every agent of the project and keeps the store's Agents in step with them."""
+    """Runs every agent of the project and keeps the store's Agents in step with them.
 
-    def __init__(self, project: Project, store: Store, events: EventLog, output: Output) -> None:
+    With `trust`, a runtime's URL, they let only that runtime in and believe what it states of
+    users. Its keys are asked for with the first turn.
+    """
+
+    def __init__(
+        self, project: Project, store: Store, events: EventLog, output: Output, *, trust: str = ""
+    ) -> None:
         self._project = project
         self._store = store
         self._events = events
         self._output = output
+        self._env = {"LMOS_STATE_DIR": str(project.state)}
+        if trust:
+            self._env["LMOS_TRUST_RUNTIME"] = trust
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._names: dict[str, str] = {}
@@ -87,7 +96,7 @@ class LocalAgents:
         worker = Worker(
             source,
             self._project.directory,
-            env={"LMOS_STATE_DIR": str(self._project.state)},
+            env=self._env,
             on_ready=announce,
             report=self._report,
             log=lambda line: self._output.agent(source.name, line),

@@ -137,7 +137,8 @@ class Platform:
     @asynccontextmanager
     async def _agents(self, store: DirectoryStore) -> AsyncGenerator[LocalAgents, None]:
         """The agents' processes, loaded again when their files change."""
-        agents = LocalAgents(self.project, store, self.events, self._output)
+        trust = self.url if self._identity else ""  # without it there are no claims to believe
+        agents = LocalAgents(self.project, store, self.events, self._output, trust=trust)
         async with agents:
             changes = asyncio.create_task(self._reload(agents))
             try:

@@ -7,6 +7,7 @@ share one pooled session for each event loop.
 
 import asyncio
 import http
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from lmos.model import errors
 from lmos.model.errors import InvalidInput, LmosError, NotAllowed, NotFound, TooLarge, face_of
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
 T = TypeVar("T")
@@ -34,6 +37,8 @@ KEEP_ALIVE = 15.0
 UNWATCHED = 0.02
 #: Seconds that an unused connection is kept: less than servers keep theirs (uvicorn: 5).
 IDLE = 4.0
+#: The variable that names a file of certificates (PEM) of authorities to trust in addition.
+CA_FILE = "LMOS_CA_FILE"
 
 # --- errors ---------------------------------------------------------------------------------------
 
@@ -326,11 +331,32 @@ def _new_session() -> "aiohttp.ClientSession":
             return connection
 
     return aiohttp.ClientSession(
-        connector=Connector(limit=0, keepalive_timeout=IDLE, ttl_dns_cache=30),
+        connector=Connector(
+            limit=0, keepalive_timeout=IDLE, ttl_dns_cache=30, ssl=authorities() or True
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         auto_decompress=True,
     )
+
+
+def authorities() -> "ssl.SSLContext | None":
+    """What vouches for others over https beside what the system trusts: the certificates in the
+    file that `LMOS_CA_FILE` names. None where it names none, and the system's do.
+    """
+    file = os.environ.get(CA_FILE)
+    if not file:
+        return None
+    import ssl  # servers that call nobody do without
+
+    trusted = ssl.create_default_context()
+    try:
+        trusted.load_verify_locations(file)
+    except (OSError, ssl.SSLError) as error:
+        raise errors.AgentUnavailable(
+            f"{CA_FILE} is {file}, which cannot be used: {error}"
+        ) from None
+    return trusted
 
 
 async def close_session() -> None:

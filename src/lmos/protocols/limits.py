@@ -70,6 +70,12 @@ def check_name(what: str, name: str) -> str:
 
 def deadline_in(headers: Mapping[str, str]) -> datetime | None:
     """Until when the headers want the turn answered, None where they do not say."""
+    seconds = seconds_in(headers)
+    return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def seconds_in(headers: Mapping[str, str]) -> float | None:
+    """How long the turn may take by the headers, None where they do not say."""
     text = headers.get(TIMEOUT)
     if text is None:
         return None
@@ -81,4 +87,4 @@ def deadline_in(headers: Mapping[str, str]) -> datetime | None:
         raise InvalidInput(
             f"{TIMEOUT} is {text[:40]!r}; it must be seconds, above 0 and up to {TIMEOUT_LIMIT:g}"
         )
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    return seconds

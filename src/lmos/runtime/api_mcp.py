@@ -8,12 +8,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from lmos.model import Description, Responder, Turn, TurnEvent, errors
+from lmos.model import Description, Responder, Turn, TurnEvent, User, errors
 from lmos.protocols import http, limits, mcp
 from lmos.protocols.extras import installed
+from lmos.protocols.mcp.guard import USER
 from lmos.runtime.routings import ChannelTable, Member
 from lmos.runtime.supervisor import Supervisor
 
@@ -79,7 +81,7 @@ def _placed(respond: Responder, channel: ChannelTable, agent: str = "") -> Respo
 class Faces:
     """An ASGI endpoint with an MCP server for each path that something is offered at, made with its
     first request and closed with `closing`. Requests stand for themselves: any of several runtimes
-    may answer them.
+    may answer them. The header `user` names whom they are for, unless a token does.
     """
 
     def __init__(self, closing: AsyncExitStack, offered: Offered) -> None:
@@ -95,6 +97,8 @@ class Faces:
         try:
             self._offers[place] = await self._offered(path)
             endpoint = await self._at(place)
+            if user := Headers(scope=scope).get("user"):
+                scope = {**scope, USER: User(id=limits.check_name("user", user))}
         except errors.LmosError as error:
             endpoint = http.problem_response(error, scope["path"])
         await endpoint(scope, receive, send)

@@ -53,7 +53,7 @@ class Asking:
     ) -> None:
         self._connect = connect
         self._sign = sign
-        self._metrics = metrics
+        self.metrics = metrics
         self._breakers = Breakers() if breakers is None else breakers
 
     async def ask(
@@ -89,12 +89,12 @@ class Asking:
                 admitted = self._breakers.admitted(turn.tenant, member.name, url)
                 admission = stack.enter_context(admitted)
             except (errors.AgentUnavailable, errors.Overloaded) as error:
-                self._metrics.spared[part] += 1
+                self.metrics.spared[part] += 1
                 yield Failed.of(error)
                 return
             began = time.monotonic()
             asked = self._sign(turn, member.name) if self._sign else turn
-            timing = stack.enter_context(self._metrics.part(part).timed())
+            timing = stack.enter_context(self.metrics.part(part).timed())
             around = stack.enter_context(tracing.asking(asked, member.name, member.agent.version))
             try:
                 async with aclosing(self._responder(member)(around.turn)) as events:

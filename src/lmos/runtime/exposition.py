@@ -71,6 +71,8 @@ def _decisions(metrics: Metrics) -> "Iterator[Metric]":
     labels = (*Arm._fields, "outcome", "stage")
     yield _counter("lmos_decisions", "Decisions by outcome and stage.", labels, counted)
     yield _histogram("lmos_decision_seconds", "Deciding.", (), [((), metrics.deciding)])
+    people = metrics.people.items()
+    yield _counter("lmos_handed_to_people", "Conversations handed to people.", Arm._fields, people)
     shadows = metrics.shadows.items()
     yield _counter("lmos_shadows", "Decisions made beside.", ("shadow", "end"), shadows)
     cost = [((), metrics.cost)]

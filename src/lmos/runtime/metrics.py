@@ -141,7 +141,8 @@ class Metrics:
     how long they took, `cost` what the router's model took of them, in US dollars; `spared` are
     turns that an agent was not asked to answer because it fails or has too many. `unshared` are
     values that an agent wanted to share and that were not kept, `shadows` decisions made beside
-    turns, by the shadow's name and how they came out.
+    turns, by the shadow's name and how they came out, `people` conversations that were handed to
+    people.
     """
 
     turns: defaultdict[Arm, Figures] = field(default_factory=lambda: defaultdict(Figures))
@@ -152,6 +153,7 @@ class Metrics:
     spared: Counter[Part] = field(default_factory=Counter)
     unshared: Counter[str] = field(default_factory=Counter)
     shadows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    people: Counter[Arm] = field(default_factory=Counter)
 
     def turn(self, turn: Turn) -> Figures:
         """The figures of the turn's arm."""
@@ -162,6 +164,11 @@ class Metrics:
         """The figures of an agent's part."""
         known = part in self.agents or len(self.agents) < SERIES
         return self.agents[part if known else _OTHER_PART]
+
+    def to_people(self, turn: Turn) -> None:
+        """Counts a conversation that is handed to people."""
+        arm = Arm.of(turn)
+        self.people[arm if arm in self.people or len(self.people) < SERIES else _OTHER] += 1
 
     def decided(self, turn: Turn, decision: Decision, seconds: float) -> None:
         """Counts a decision."""

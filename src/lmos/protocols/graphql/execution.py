@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,11 +66,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What an operation takes from its surroundings: path and headers."""
+    """What an operation takes from its surroundings: path and headers. `seconds` is how long a
+    turn may take.
+    """
 
     tenant: str = ""
     channel: str = ""
     subset: str = STABLE
+    seconds: float | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -247,6 +251,8 @@ class Service:
             subset=caller.subset,
             trace=caller.trace,
         )
+        if caller.seconds is not None:
+            turn = turn.but(deadline=datetime.now(UTC) + timedelta(seconds=caller.seconds))
         return _results(self._agents, turn)
 
     async def _happening(self, _: Any, __: Any) -> AsyncIterator[dict[str, str | None]]:

@@ -83,6 +83,7 @@ def caller_of(connection: HTTPConnection) -> Caller:
         tenant=path.get("tenant", ""),
         channel=path.get("channel", ""),
         subset=bounds.check_name("subset", headers.get("x-subset") or STABLE),
+        seconds=bounds.seconds_in(headers),
         trace=http.trace_of(connection),
     )
 

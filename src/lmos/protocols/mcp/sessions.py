@@ -23,7 +23,6 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
-from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
@@ -35,6 +34,7 @@ from lmos.model.errors import (
     InvalidInput,
     LmosError,
 )
+from lmos.protocols import http
 from lmos.protocols.mcp import codec
 from lmos.protocols.mcp.remote import ClientCredentials, Server
 
@@ -47,6 +47,8 @@ Told = Callable[[Data], None]
 PAGES, ENTRIES = 100, 10_000
 #: Seconds that opening and closing may take.
 OPENING, CLOSING = 30.0, 10.0
+#: ... and that a server may be silent over HTTP.
+TIMEOUT = httpx2.Timeout(30.0, read=300.0)
 #: Seconds to wait for the reason of an end, and before listening for changes again.
 ENDING, AGAIN = 1.0, 1.0
 
@@ -348,7 +350,9 @@ def _http_client(
     timeout: httpx2.Timeout | None = None,
     auth: httpx2.Auth | None = None,
 ) -> httpx2.AsyncClient:
-    client = create_mcp_http_client(headers, timeout, auth)
+    client = httpx2.AsyncClient(
+        headers=headers, timeout=timeout or TIMEOUT, auth=auth, verify=http.authorities() or True
+    )
     client.event_hooks = {"response": [on_response]}
     return client
 

@@ -64,6 +64,7 @@ async def _handed(work: Work, step: FallbackStep, reason: str) -> StatusUpdate:
     assert work.humans is not None
     await work.humans.hand(work.turn, step.human, reason)
     work.notes["human"] = step.human
+    work.asking.metrics.to_people(work.turn)
     because = f": {reason}" if reason else ""
     return StatusUpdate(text=f"handed over to a human ({step.human}){because}")
 
