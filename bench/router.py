@@ -51,6 +51,7 @@ from lmos.router.specs import read_agents, read_labelled, with_examples
 from lmos.router.texts import Block
 from router_ablation import INGREDIENTS, without
 from router_data import (
+    KEPT,
     Asked,
     Data,
     Known,
@@ -65,8 +66,6 @@ from router_data import (
 from router_measure import nearest, of_decisions, of_picks, right, share, times
 from router_peers import FEW, PEERS, picked
 
-#: Vectors of the data sets, embedded once.
-KEPT = Path(__file__).parents[1] / ".cache" / "bench" / "vectors.sqlite"
 #: Peers whose confidence is a probability.
 PROBABLE = ("logistic regression", "semantic-router calibrated")
 

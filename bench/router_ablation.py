@@ -7,16 +7,16 @@ from unittest.mock import patch
 
 from lmos.router import spelling
 from lmos.router.fit import Fit
-from lmos.router.scoring import learned, seen
+from lmos.router.scoring import learned
 
 #: What is left out; "nothing" is the router as it is.
 INGREDIENTS = ("nothing", "head", "letters", "neighbours", "usual", "spelling")
 
 #: The constants that leave it out, in each module that has them.
-_CONSTANTS: dict[str, list[tuple[Any, str, float]]] = {
+_CONSTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "head": [(learned, "LARGEST", 0)],
     "letters": [(learned, "LEXICAL", 0.0)],
-    "neighbours": [(learned, "NEIGHBOURS", 0.0), (seen, "NEIGHBOURS", 0.0)],
+    "neighbours": [(learned, "NEIGHBOURS", (0.0,))],
     "spelling": [(spelling, "SHORTEST", spelling.LONGEST + 1)],
 }
 

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from lmos.model import Capability, Embedder, RoutableAgent
 
+#: Vectors of the data sets, embedded once.
+KEPT = Path(__file__).parents[1] / ".cache" / "bench" / "vectors.sqlite"
+#: How many examples agents have that stand side by side.
+COUNTS = (0, 1, 2, 3, 5, 10, 30, 100)
+
 Texts = Mapping[str, Sequence[str]]
 Asked = tuple[str, str]  # a message and the agent it is for, empty for none
 
@@ -87,6 +92,16 @@ def drawn_of(pairs: Iterable[Sequence[str]], count: int, seed: int) -> list[Aske
     drawn = random.Random(seed)
     by = sorted(grouped(pairs).items())
     return [(t, label) for label, texts in by for t in drawn.sample(texts, min(count, len(texts)))]
+
+
+def with_counts(
+    counts: Mapping[str, int], texts: Texts, drawn: random.Random
+) -> list[RoutableAgent]:
+    """An agent for each intent, with so many examples."""
+    return [
+        agent(intent, {intent: drawn.sample(list(texts[intent]), min(n, len(texts[intent])))})
+        for intent, n in counts.items()
+    ]
 
 
 def channel(

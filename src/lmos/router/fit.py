@@ -18,6 +18,7 @@ from lmos.model import Embedder, RoutableAgent, errors
 from lmos.model.base import Strict
 from lmos.router.conversation import Prior
 from lmos.router.evidence import Reliance
+from lmos.router.scoring.described import Odds
 from lmos.router.scoring.seen import Signs, look
 from lmos.router.specs import OUT_OF_SCOPE, Labelled
 from lmos.router.table import RoutingTable
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: How differently many examples (0 to 1) capabilities have where what they say of themselves tells
+#: whether anybody is meant.
+UNEVEN = 0.5
 #: Rows of a kind (for somebody, for nobody) from which on they tell anything.
 ENOUGH = 10
 #: How many rows the numbers that there were before weigh as much as.
@@ -35,6 +39,8 @@ SPREAD = 0.02
 #: Greatest share of the first agent for which it may be asked which of two is meant.
 ASKED = (0.5, 0.51, 0.52, 0.53, 0.54, 0.55, 0.56, 0.58, 0.6)
 
+ScopeName = Literal["learned", "described", "bare"]
+
 
 class Scope(Strict):
     """Weights of the signs that somebody is meant rather than nobody, in a logistic function."""
@@ -43,6 +49,7 @@ class Scope(Strict):
     lead: float = 0.0
     texts: float = 0.0
     usual: float = 0.0
+    odds: float = 0.0
     bias: float
 
     def meant(self, signs: Signs) -> float:
@@ -53,26 +60,40 @@ class Scope(Strict):
     @property
     def weights(self) -> tuple[float, ...]:
         """The weights in the order of the signs."""
-        return (self.near, self.lead, self.texts, self.usual)
+        return (self.near, self.lead, self.texts, self.usual, self.odds)
 
 
 class Fit(Strict):
-    """`learned` are the weights for tables with a head whose normal is known, `bare` for all
-    others. `sharpness` multiplies the logarithms of the agents' shares. The best agent is chosen
-    where it has at least `threshold` of what it and nobody have of the probability; which of the
-    best two is meant is asked where the first has less than `sure` of what both have. `model` tells
-    when a language model is asked and how much its choice weighs, `conversation` how a message is
-    weighed in one.
+    """`learned` are the weights for tables with a head whose normal is known, `described` for those
+    whose capabilities have very differently many examples or none, `bare` for all others. `odds`
+    weigh what capabilities say of themselves. `sharpness` multiplies the logarithms of the agents'
+    shares. The best agent is chosen where it has at least `threshold` of what it and nobody have of
+    the probability; which of the best two is meant is asked where the first has less than `sure` of
+    what both have. `model` tells when a language model is asked and how much its choice weighs,
+    `conversation` how a message is weighed in one.
     """
 
     format: Literal[1] = 1
-    learned: Scope = Scope(near=7.98, texts=0.02, usual=1.71, bias=0.26)
-    bare: Scope = Scope(near=15.39, lead=3.15, texts=-0.81, bias=-3.96)
+    learned: Scope = Scope(near=7.31, texts=0.07, usual=1.66, bias=0.4)
+    bare: Scope = Scope(near=14.57, lead=6.77, texts=-0.99, bias=-3.54)
+    described: Scope = Scope(near=4.47, lead=6.53, texts=-0.52, odds=0.42, bias=0.08)
+    odds: Odds = Odds()
     sharpness: float = 1.0
     threshold: float = 0.5
     sure: float = 0.55
     conversation: Prior = Prior()
     model: Reliance = Reliance()
+
+    def scope_of(self, table: RoutingTable) -> ScopeName:
+        """Which of the weights are for that table."""
+        if table.uneven > UNEVEN:
+            return "described"
+        return "learned" if table.learned.normal else "bare"
+
+    def scope(self, table: RoutingTable) -> Scope:
+        """The weights for that table."""
+        found: Scope = getattr(self, self.scope_of(table))
+        return found
 
     @property
     def version(self) -> str:
@@ -108,8 +129,9 @@ class Fit(Strict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Observed:
-    """Of each message: the signs (float64[n, 4]), the logarithms of the agents' shares (float64[n,
-    agents], very low for those not looked at), and whose it is (int[n], -1 for nobody's).
+    """Of each message: the signs (float64[n, signs]), the logarithms of the agents' shares
+    (float64[n, agents], very low for those not looked at), and whose it is (int[n], -1 for
+    nobody's).
     """
 
     signs: "NDArray[np.float64]"
@@ -145,12 +167,10 @@ async def fit_to(
             f"{ENOUGH}; give messages for {', '.join(table.names) or 'agents'} or {OUT_OF_SCOPE} "
             "that are no examples of the agents"
         )
-    seen = await _observed(rows, table, embedder)
-    scope = start.learned if table.learned.normal else start.bare
-    scope = _scope(seen, scope)
+    seen = await _observed(rows, table, embedder, start.odds)
+    scope = _scope(seen, start.scope(table))
     sharpness = _sharpness(seen, start.sharpness)
-    changes = {"learned" if table.learned.normal else "bare": scope, "sharpness": sharpness}
-    found = start.but(**changes)
+    found = start.but(**{start.scope_of(table): scope, "sharpness": sharpness})
     return found.but(threshold=_threshold(seen, scope, found), sure=_sure(seen, found))
 
 
@@ -170,12 +190,16 @@ def telling(labelled: Sequence[Labelled], table: RoutingTable) -> list[Labelled]
     return found
 
 
-async def _observed(rows: Sequence[Labelled], table: RoutingTable, embedder: Embedder) -> _Observed:
+async def _observed(
+    rows: Sequence[Labelled], table: RoutingTable, embedder: Embedder, odds: Odds
+) -> _Observed:
     import numpy as np
 
     texts = [table.spelling.corrected(row.text) for row in rows]
     vectors = await embedder.embed(texts)
-    seen = [look(table, text, vector) for text, vector in zip(texts, vectors, strict=True)]
+    seen = [
+        look(table, text, vector, odds=odds) for text, vector in zip(texts, vectors, strict=True)
+    ]
     shares = np.full((len(rows), len(table.names)), -27.6)
     for at, one in enumerate(seen):
         shares[at, one.near.agents] = one.agents
@@ -208,7 +232,7 @@ def _scope(seen: _Observed, start: Scope) -> Scope:
         step = np.linalg.solve(curvature, x.T @ (p - meant) + hold * (w - before))
         shorter = (w - step / 2**halved for halved in range(20))
         w = next((tried for tried in shorter if surprise(tried) < surprise(w)), w)
-    names = ("near", "lead", "texts", "usual", "bias")
+    names = ("near", "lead", "texts", "usual", "odds", "bias")
     return Scope(**{name: round(float(v), 3) for name, v in zip(names, w, strict=True)})
 
 

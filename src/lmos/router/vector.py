@@ -155,9 +155,8 @@ class VectorRouter:
     ) -> _View:
         import numpy as np
 
-        seen = look(table, text, vector, keep)
-        scope = self._fit.learned if table.learned.normal else self._fit.bare
-        meant = scope.meant(seen.signs)
+        seen = look(table, text, vector, keep, self._fit.odds)
+        meant = self._fit.scope(table).meant(seen.signs)
         weights = np.exp(self._fit.sharpness * (seen.agents - seen.agents.max()))
         return _View(seen, meant * weights / weights.sum(), meant)
 

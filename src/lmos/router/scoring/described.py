@@ -10,6 +10,8 @@ BANKING77 (`bench/router_few.py --only fit`).
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmos.model.base import Strict
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -24,21 +26,20 @@ EVEN, UNEVEN = 0.2, 0.6
 NEAREST = 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Odds:
+class Odds(Strict):
     """Weights of the similarity to the nearest example, to the three nearest, and to the agent's
     own words (`described`; `alone` comes to it where there are no examples); what having examples
     adds, and each time as many of them (`more`, by the natural logarithm). `nobody` are the log
     odds of nobody.
     """
 
-    nearest: float = 9.07
-    three: float = 2.95
-    described: float = 5.69
-    alone: float = 8.5
-    examples: float = -1.38
+    nearest: float = 8.18
+    three: float = 4.62
+    described: float = 5.37
+    alone: float = 9.22
+    examples: float = -1.58
     more: float = -0.58
-    nobody: float = 6.28
+    nobody: float = 6.17
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,12 @@
 """What is learned of a table when it is built: its words, a head, how its own messages score.
 
-A part of the examples is left out first: how a head without them does on them tells how sure the
-head may be (the temperature of the scores) and how high a message of the table's kind scores (its
-normal). The head is then fitted to all texts, from there on. Of tables too large for a head, or
-with a single capability, nothing is.
+A part of the examples is left out first: how a head without them does on them tells how much the
+nearest texts weigh beside it, how sure it may be (the temperature of the scores), and how high a
+message of the table's kind scores (its normal). The head is then fitted to all texts, from there
+on. Of tables too large for a head, or with a single capability, nothing is.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 
 #: Weight of the letters beside the meaning in what a head sees.
 LEXICAL = 0.4
-#: Weight of how near the nearest texts are beside a head's logits.
-NEIGHBOURS = 2.0
+#: Weights that how near the nearest texts are may have beside a head's logits; the first is that of
+#: tables that tell nothing. Where matters are told apart by little, it is the highest.
+NEIGHBOURS = (2.0, 1.0, 4.0, 6.0, 9.0, 12.0)
+#: A temperature is taken to be `WARM`, times the texts a capability has and the weight of the
+#: nearest by these powers, as on public data, if the examples left out don't tell otherwise. Both
+#: expectations weigh as much as so many (per square of a logarithm).
+WARM, BY_TEXTS, BY_WEIGHT = 0.36, 0.14, 0.2
+EXPECTED = 3.0, 10.0
 #: Texts times capabilities up to which a head is fitted: some seconds on one core.
 LARGEST = 3_000_000
 #: One in so many examples is left out; all in turn where there are few.
@@ -43,13 +50,15 @@ class Normal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """`head` is None of a table that is too large for one, or has a single capability;
-    `temperature` is that of the scores, None where too few examples tell it.
+    """`head` is None of a table that is too large for one, or has a single capability; then nothing
+    else is told. `neighbours` is the weight of how near the nearest texts are beside its logits,
+    `temperature` that of these scores. `normal` is None where too few examples tell it.
     """
 
     lexicon: Lexicon = field(default_factory=Lexicon)
     head: Head | None = None
-    temperature: float | None = None
+    neighbours: float = NEIGHBOURS[0]
+    temperature: float = 1.0
     normal: Normal | None = None
 
     def features(self, text: str, vector: "NDArray[np.float32]") -> "NDArray[np.float32]":
@@ -82,14 +91,16 @@ def learn(
     classes = int(numbers[-1]) + 1
     lexicon, vectors = Lexicon(texts), at(places)
     features = np.concatenate([vectors, LEXICAL * lexicon.vectors(texts)], 1)
-    start, scores, meant = _left_out(vectors, features, numbers, said)
+    start, logits, near, meant = _left_out(vectors, features, numbers, said)
     steps = head.STEPS if start is None else FURTHER
     found = head.fitted(features, numbers, classes, start, steps=steps)
+    each = len(texts) / classes
     if len(meant) < ENOUGH:
-        return Learned(lexicon, found)
-    top = scores.max(1)
+        return Learned(lexicon, found, NEIGHBOURS[0], warmth(each, NEIGHBOURS[0]))
+    weight, temperature = scale(logits, near, meant, each)
+    top = (logits + np.float32(weight) * near).max(1)
     normal = Normal(float(top.mean()), max(float(top.std()), 1e-3))
-    return Learned(lexicon, found, temperature(scores, meant), normal)
+    return Learned(lexicon, found, weight, temperature, normal)
 
 
 def _left_out(
@@ -97,25 +108,28 @@ def _left_out(
     features: "NDArray[np.float32]",
     numbers: "NDArray[np.int64]",
     said: "NDArray[np.bool_]",
-) -> "tuple[Head | None, NDArray[np.float32], NDArray[np.int64]]":
-    """A head fitted to a part, the scores of examples that were left out, and whose they are.
-    Examples of a capability with no other text are not left out.
+) -> "tuple[Head | None, NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]":
+    """A head fitted to a part, the logits of examples that were left out, how near these are to
+    each capability, and whose they are. Examples of a capability with no other text are not left
+    out.
     """
     import numpy as np
 
     classes = int(numbers[-1]) + 1
     part = _parts(numbers, said)
-    scores, meant, made = [np.zeros((0, classes), np.float32)], [np.zeros(0, np.int64)], None
+    logits, meant, made = [np.zeros((0, classes), np.float32)], [np.zeros(0, np.int64)], None
+    near = [*logits]
     for number in range(PARTS if len(numbers) <= FEW else 1):
         left, kept = np.flatnonzero(part == number)[:MOST], np.flatnonzero(part != number)
         if not len(left):
             continue
         made = head.fitted(features[kept], numbers[kept], classes, steps=FIRST)
         starts = np.searchsorted(numbers[kept], np.arange(classes))
-        near = [nearness(row, numbers[kept], starts) for row in vectors[left] @ vectors[kept].T]
-        scores.append(made.logits(features[left]) + np.float32(NEIGHBOURS) * np.stack(near))
+        similar = vectors[left] @ vectors[kept].T
+        near.append(np.stack([nearness(row, numbers[kept], starts) for row in similar]))
+        logits.append(made.logits(features[left]))
         meant.append(numbers[left])
-    return made, np.concatenate(scores), np.concatenate(meant)
+    return made, np.concatenate(logits), np.concatenate(near), np.concatenate(meant)
 
 
 def _parts(numbers: "NDArray[np.int64]", said: "NDArray[np.bool_]") -> "NDArray[np.int64]":
@@ -136,12 +150,37 @@ def _parts(numbers: "NDArray[np.int64]", said: "NDArray[np.bool_]") -> "NDArray[
     return part
 
 
-def temperature(scores: "NDArray[np.float32]", meant: "NDArray[np.int64]") -> float:
-    """The temperature (0.2 to 5) at which the softmax of the scores tells best what is meant."""
+def scale(
+    logits: "NDArray[np.float32]",
+    near: "NDArray[np.float32]",
+    meant: "NDArray[np.int64]",
+    each: float,
+) -> tuple[float, float]:
+    """The weight of how near texts are, and the temperature (0.2 to 5), at which the softmax of the
+    scores tells best what is meant, given that capabilities have so many texts `each`.
+    """
     import numpy as np
 
-    candidates = np.geomspace(0.2, 5, 33)
-    return float(min(candidates, key=lambda t: _surprise(scores / np.float32(t), meant)))
+    best, found = np.inf, (NEIGHBOURS[0], 1.0)
+    for weight in NEIGHBOURS:
+        scores, warm = logits + np.float32(weight) * near, warmth(each, weight)
+        far = EXPECTED[0] * math.log((weight + 1) / (NEIGHBOURS[0] + 1)) ** 2
+        for temperature in np.geomspace(0.2, 5, 33).tolist():
+            held = far + EXPECTED[1] * math.log(temperature / warm) ** 2
+            scaled: NDArray[np.float32] = scores / np.float32(temperature)
+            surprise = _surprise(scaled, meant) * len(meant) + held
+            if surprise < best:
+                best, found = surprise, (weight, temperature)
+    return found
+
+
+def warmth(each: float, weight: float) -> float:
+    """The temperature expected where capabilities have so many texts each, and the nearest texts
+    that weight.
+    """
+    return float(
+        WARM * max(each, 1.0) ** BY_TEXTS * ((weight + 1) / (NEIGHBOURS[0] + 1)) ** BY_WEIGHT
+    )
 
 
 def _surprise(scores: "NDArray[np.float32]", meant: "NDArray[np.int64]") -> float:

@@ -1,17 +1,17 @@
 """A text seen against a table: how much it is each agent's, and signs of whether it is anybody's.
 
-Where a head was fitted, a capability's score is its logit and, times a small weight, how near its
+Where a head was fitted, a capability's score is its logit and, times a learned weight, how near its
 nearest texts are; else it is the latter alone. Where capabilities have very differently many
 examples, or none, their log odds by what they say of themselves (`described`) come to it. The
 agents' shares are the softmax of the scores, summed over their capabilities.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lmos.router.scoring.described import HEAD, Odds, log_odds
-from lmos.router.scoring.learned import NEIGHBOURS, Normal
+from lmos.router.scoring.learned import Normal
 from lmos.router.scoring.neighbours import nearness
 from lmos.router.table import Near, RoutingTable
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Temperature of the shares where no head was fitted, and of a head that nothing is known of.
-BARE, UNKNOWN = 0.04, 0.5
-ODDS = Odds()
+#: Temperature of the shares where no head was fitted.
+BARE = 0.04
 #: The lead of an only agent.
 ALONE = 0.15
 #: Agents that have a share of the probability: of thousands the rest, far off one by one, would
@@ -38,17 +37,19 @@ class Signs:
     `near` is how near the nearest capability is (cosine) and `lead` how far the next agent is
     behind; `texts` the logarithm of how many texts that capability has: the more, the nearer the
     nearest lies by chance. `usual` is the highest score against what messages of the table's kind
-    have, in deviations; 0 where that is not known.
+    have, in deviations; 0 where that is not known. `odds` are the log odds that any capability is
+    meant rather than none, by what they say of themselves; 0 where these do not count.
     """
 
     near: float
     lead: float
     texts: float
     usual: float
+    odds: float = 0.0
 
     def data(self) -> tuple[float, ...]:
         """The signs as numbers, in order."""
-        return self.near, self.lead, self.texts, self.usual
+        return self.near, self.lead, self.texts, self.usual, self.odds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +74,14 @@ class Seen:
 
 
 def look(
-    table: RoutingTable, text: str, vector: "NDArray[np.float32]", keep: Sequence[int] = ()
+    table: RoutingTable,
+    text: str,
+    vector: "NDArray[np.float32]",
+    keep: Sequence[int] = (),
+    odds: Odds | None = None,
 ) -> Seen:
     """The text with that vector, seen against the table, which has at least one agent; agents with
-    the numbers `keep` are looked at in any case.
+    the numbers `keep` are looked at in any case. `odds` weigh what capabilities say of themselves.
     """
     import numpy as np
 
@@ -86,13 +91,16 @@ def look(
     nearest = nearness(near.similarities, near.numbers, near.starts)
     scores, temperature = nearest, BARE
     if logits is not None:
-        scores = logits[near.capabilities] + np.float32(NEIGHBOURS) * nearest
-        temperature = learned.temperature or UNKNOWN
+        scores = logits[near.capabilities] + np.float32(learned.neighbours) * nearest
+        temperature = learned.temperature
     signs = _signs(near, nearest, scores, learned.normal)
     z = scores.astype(float) / temperature
     if table.uneven:
-        odds = log_odds(table, near, ODDS) + (0 if logits is None else HEAD * scores)
-        z = (1 - table.uneven) * z + table.uneven * odds
+        odds = odds or Odds()
+        theirs = log_odds(table, near, odds)
+        signs = replace(signs, odds=_logarithm_of_sum(theirs) - odds.nobody)
+        theirs += 0 if logits is None else HEAD * scores
+        z = (1 - table.uneven) * z + table.uneven * theirs
     return Seen(near, z, _log_shares(z, near), signs)
 
 
@@ -108,6 +116,12 @@ def _near(
     if logits is None or len(table.rows) < MANY or len(logits) <= FIRST:
         return table.near(vector, keep)
     return table.part(np.sort(np.argpartition(logits, -FIRST)[-FIRST:]), vector, keep)
+
+
+def _logarithm_of_sum(z: "NDArray[np.float64]") -> float:
+    import numpy as np
+
+    return float(np.log(np.exp(z - z.max()).sum()) + z.max())
 
 
 def _log_shares(scores: "NDArray[np.float64]", near: Near) -> "NDArray[np.float64]":
