@@ -400,7 +400,7 @@ async def embedding(url: str) -> dict[str, float]:
 
 
 WRK = """
-local n = 0
+local n = START
 request = function()
   n = n + 1
   local path = wrk.path:gsub("NUMBER", tostring(n % CONVERSATIONS))
@@ -424,7 +424,7 @@ async def wrk(
     """Turns from so many callers for so long, by wrk."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         text = WRK.replace("BODY", body.decode()).replace("CONVERSATIONS", str(conversations))
-        text = text.replace("TEXTS", str(TEXTS))
+        text = text.replace("TEXTS", str(TEXTS)).replace("START", str(next(_numbers) * 1_500_000))
         script.write(text)
         script.flush()
         arguments = [

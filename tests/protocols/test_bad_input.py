@@ -117,7 +117,7 @@ async def test_a_wrong_path_is_a_problem_too(serve: Serve) -> None:
 async def test_names_in_headers_have_a_limit(serve: Serve, header: str) -> None:
     url = await serve(lmos.chat_routes(echo))
     response, _ = await send("POST", url + PATH, conversation(one("x")), **{header: "x" * 300})
-    assert response.status == 413
+    assert response.status == 400
 
 
 OPENAI_CASES: dict[str, tuple[Any, int, str]] = {

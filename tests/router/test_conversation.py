@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from lmos.cli.agents import routable_agents
 from lmos.llm import embedder
@@ -15,7 +16,7 @@ from lmos.router.followup import form_of
 ACME = Path(__file__).parents[2] / "examples" / "acme"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def table() -> RoutingTable:
     return await RoutingTable.build(routable_agents(ACME, None), embedder())
 

@@ -218,7 +218,7 @@ class RoutingTable:
         agents, firsts = np.unique(self.owners[capabilities], return_index=True)
         return Near(
             rows=rows,
-            similarities=self.arena.at(self.places[rows]) @ vector,
+            similarities=self.arena.similarities(self.places[rows], vector),
             numbers=np.repeat(np.arange(len(capabilities)), sizes),
             capabilities=capabilities,
             starts=sizes.cumsum() - sizes,

@@ -6,10 +6,10 @@ the arena are its own. So a new table costs what has changed, and the old one st
 """
 
 import hashlib
-from bisect import bisect
+from bisect import bisect, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Places that an arena begins with, at least.
 FEWEST = 1024
+#: Vectors in a row from which on they are compared where they lie; of fewer so many are copied to
+#: be compared at a time as the processor keeps at hand.
+ROW, HAND = 32, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +135,43 @@ class Arena:
         """float32[n, d]: a copy of the vectors at these places."""
         import numpy as np
 
-        if len(self._parts) == 1:
-            return self._parts[0][places]
-        found = np.empty((len(places), max(self.d, 1)), np.float32)
+        if not len(places):
+            return np.empty((0, max(self.d, 1)), np.float32)
+        start, part = self._part(int(places.min()))
+        if places.max() < start + len(part):
+            return part.take(places - start if start else places, 0)
+        found = np.empty((len(places), self.d), np.float32)
         for start, part in zip(self._starts, self._parts, strict=False):
             here = np.flatnonzero((places >= start) & (places < start + len(part)))
             if len(here):
                 found[here] = part[places[here] - start]
         return found
+
+    def similarities(
+        self, places: "NDArray[np.int64]", vector: "NDArray[np.float32]"
+    ) -> "NDArray[np.float32]":
+        """float32[n]: how near the vectors at these places are to one (their products)."""
+        import numpy as np
+
+        found = np.empty(len(places), np.float32)
+        cuts = np.flatnonzero(np.diff(places) != 1) + 1
+        if len(places) < ROW * (len(cuts) + 1):
+            for i in range(0, len(places), HAND):
+                np.dot(self.at(places[i : i + HAND]), vector, out=found[i : i + HAND])
+            return found
+        for i, j in pairwise([0, *cuts.tolist(), len(places)]):
+            start, part = self._part(first := int(places[i]))
+            here = part[first - start : first - start + j - i]
+            if len(here) == j - i:
+                np.dot(here, vector, out=found[i:j])
+            else:  # it goes on in the next part
+                np.dot(self.at(places[i:j]), vector, out=found[i:j])
+        return found
+
+    def _part(self, place: int) -> "tuple[int, Vectors]":
+        """The array that has this place, and the place that it begins with."""
+        number = bisect_right(self._starts, place) - 1
+        return self._starts[number], self._parts[number]
 
     def add(self, texts: Sequence[str], vectors: "Vectors", more: int = 0) -> None:
         """Keeps the vectors of texts; one that is there already keeps its own. Some `more` are
@@ -160,8 +192,8 @@ class Arena:
         used = len(self._places)
         if used == self._room:
             size = max(FEWEST, wanted, used)
-            self._starts.append(used)
             self._parts.append(np.empty((size, d), np.float32))
+            self._starts.append(used)
             self._room += size
         return self._parts[-1][used - self._starts[-1] :]
 

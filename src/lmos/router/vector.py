@@ -291,10 +291,8 @@ def _ranked(
 def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Candidate:
     """The agent at that place of what was seen, with the nearest text of its best capability."""
     near = seen.near
-    first, end = _part(near.firsts, place, len(near.starts))
-    number = first + int(seen.capabilities[first:end].argmax())
-    start, stop = _part(near.starts, number, len(near.rows))
-    nearest = start + int(near.similarities[start:stop].argmax())
+    number = _best(seen.capabilities, near.firsts, place)
+    nearest = _best(near.similarities, near.starts, number)
     row = table.rows[int(near.rows[nearest])]
     evidence = Evidence(
         agent=row.agent,
@@ -307,6 +305,8 @@ def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Can
     )
 
 
-def _part(starts: "NDArray[np.int64]", index: int, total: int) -> tuple[int, int]:
-    """Where the part of that index begins and where it ends."""
-    return int(starts[index]), int(starts[index + 1]) if index + 1 < len(starts) else total
+def _best(values: "NDArray[Any]", starts: "NDArray[np.int64]", index: int) -> int:
+    """The place of the highest value of the part of that index, which begins at `starts[index]`."""
+    bounds: list[int] = [*starts[index : index + 2].tolist(), len(values)]
+    start, stop = bounds[:2]
+    return start if stop == start + 1 else start + int(values[start:stop].argmax())

@@ -168,7 +168,7 @@ def scale(
         far = EXPECTED[0] * math.log((weight + 1) / (NEIGHBOURS[0] + 1)) ** 2
         for temperature in np.geomspace(0.2, 5, 33).tolist():
             held = far + EXPECTED[1] * math.log(temperature / warm) ** 2
-            scaled = (scores / np.float32(temperature)).astype(np.float32)
+            scaled = np.divide(scores, temperature, dtype=np.float32)
             surprise = _surprise(scaled, meant) * len(meant) + held
             if surprise < best:
                 best, found = surprise, (weight, temperature)
