@@ -129,7 +129,8 @@ class VectorRouter:
         asked = await table.asked([*vectors])
         views = self._views(list(zip(texts, vectors, strict=False)), asked, active)
         decision = self._choose(active, form, asked, views).but(table=table.version)
-        if asked is table and sum(map(len, texts)) <= LENGTH:  # an index may say more next time
+        lasting = asked is table and not table.provisional  # an index may say more next time
+        if lasting and sum(map(len, texts)) <= LENGTH:
             self._remembered.put(key, decision)
         timings = {
             "embed": round((embedded - began) * 1000, 3),
@@ -308,6 +309,6 @@ def _candidate(place: int, share: float, table: RoutingTable, seen: Seen) -> Can
 
 def _best(values: "NDArray[Any]", starts: "NDArray[np.int64]", index: int) -> int:
     """The place of the highest value of the part of that index, which begins at `starts[index]`."""
-    start, *rest = starts[index : index + 2].tolist()
-    stop = rest[0] if rest else len(values)
+    start = int(starts[index])
+    stop = int(starts[index + 1]) if index + 1 < len(starts) else len(values)
     return start if stop == start + 1 else start + int(values[start:stop].argmax())
