@@ -36,8 +36,7 @@ async def test_a_changed_table_decides_at_once_and_settles_as_one_built_anew(
     drawn = random.Random(5)
     texts = [f"{drawn.choice(agents).name} {' '.join(drawn.sample(WORDS, 2))}" for _ in range(200)]
     firsts = [
-        [(await decided(table, text))[1] for text in texts]
-        for table in (made, settled, fresh)
+        [(await decided(table, text))[1] for text in texts] for table in (made, settled, fresh)
     ]
     alike = [
         np.mean([one == other for one, other in zip(f, firsts[2], strict=True)]) for f in firsts
