@@ -150,9 +150,11 @@ async def test_the_first_candidate_is_as_sure_as_it_is_right(per: int) -> None:
 def test_nothing_is_learned_of_one_capability_or_too_many() -> None:
     vectors = np.eye(4, dtype=np.float32)
     numbers = np.zeros(4, np.int64)
-    alone = learn(list("abcd"), vectors.__getitem__, np.arange(4), numbers, np.ones(4, bool))
+    lexicon = Lexicon("abcd")
+    letters = lexicon.vectors(list("abcd")).astype(np.float16)
+    alone = learn(lexicon, letters, vectors, numbers, np.ones(4, bool))
     assert (alone.head, alone.normal) == (None, None)
-    few = learn(list("abcd"), vectors.__getitem__, np.arange(4), np.arange(4), np.ones(4, bool))
+    few = learn(lexicon, letters, vectors, np.arange(4), np.ones(4, bool))
     assert few.head
     assert few.normal is None
 

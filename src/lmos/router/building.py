@@ -15,7 +15,9 @@ from lmos.router import table
 from lmos.router.breath import Breath
 from lmos.router.index import centres
 from lmos.router.index.centres import Centres, firsts, ranges
-from lmos.router.scoring.learned import Learned, learn, learnable
+from lmos.router.scoring import settling
+from lmos.router.scoring.learned import Learned, possible
+from lmos.router.scoring.lexical import D, Growing, Lexicon
 from lmos.router.spelling import Spelling
 from lmos.router.texts import FEWEST, Arena, Block, Rows
 
@@ -30,6 +32,10 @@ T = TypeVar("T", bound="np.generic")
 
 #: Texts that are embedded at a time.
 BATCH = 256
+#: Texts times capabilities up to which all is learned at once: a tenth of a second.
+AT_ONCE = 10_000
+#: Which part of the texts may have come since all was learned, without learning all anew.
+BEHIND = 0.2
 #: How many times as many texts as a table has its arena may have.
 FULL = 2
 
@@ -49,6 +55,18 @@ class _Plan:
     @property
     def fresh(self) -> list[Block]:
         return [self.blocks[i] for i in (self.before < 0).nonzero()[0]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Words:
+    """`letters` float16[n, D] are the vectors, by the lexicon, of the new blocks' texts; of all
+    where `whole`. `behind` is which part of the texts has come since all was learned.
+    """
+
+    lexicon: Lexicon
+    letters: "NDArray[np.float16]"
+    whole: bool
+    behind: float
 
 
 class _Other(Exception):
@@ -74,8 +92,9 @@ async def _built(
         plan = await _moved(plan, old)
     await _embed(plan.fresh, embedder, plan.arena)
     spelling = await _spelling(plan, old)
+    words = await _words(plan, old)
     places = await _places(plan.blocks if plan.moved else plan.fresh, plan.arena)
-    return await asyncio.to_thread(_laid, plan, places, spelling, embedder.name, old)
+    return await asyncio.to_thread(_laid, plan, places, spelling, words, embedder.name, old)
 
 
 async def _planned(agents: Sequence[RoutableAgent], old: "table.RoutingTable | None") -> _Plan:
@@ -143,6 +162,59 @@ async def _spelling(plan: _Plan, old: "table.RoutingTable | None") -> Spelling:
     return await asyncio.to_thread(changing.done)
 
 
+async def _words(plan: _Plan, old: "table.RoutingTable | None") -> _Words | None:
+    """The texts as a head sees their words, where there can be one. Where little is new the words
+    that were known count as they did.
+    """
+    (new, _), (texts, classes) = _size(plan.fresh), _size(plan.blocks)
+    if not possible(texts, classes):
+        return None
+    share = new / texts
+    if old and old.learned.head and share <= BEHIND and texts * classes > AT_ONCE:
+        lexicon, letters = await _lettered(plan.fresh, old.learned.lexicon)
+        return _Words(lexicon, letters, whole=False, behind=min(old.behind + share, 1.0))
+    lexicon, letters = await _lettered(plan.blocks)
+    return _Words(lexicon, letters, whole=True, behind=1.0)
+
+
+async def _lettered(
+    blocks: Sequence[Block], known: Lexicon | None = None
+) -> "tuple[Lexicon, NDArray[np.float16]]":
+    """The lexicon of the blocks' texts, beside what is known, and their vectors by it."""
+    import numpy as np
+
+    breath, growing = Breath(), Growing(known)
+    texts = [text for block in blocks for text in block.texts]
+    for text in texts:
+        growing.add(text)
+        if breath.due:
+            await breath.taken()
+    lexicon = await asyncio.to_thread(growing.done)
+    letters = np.zeros((len(texts), D), np.float16)
+    for i, text in enumerate(texts):
+        letters[i] = lexicon.vector(text)
+        if breath.due:
+            await breath.taken()
+    return lexicon, letters
+
+
+async def settled(of: "table.RoutingTable") -> "table.RoutingTable":
+    """The table with all learned; see `RoutingTable.settled`."""
+    if not of.provisional:
+        return of
+    if of.learned.head and of.behind <= BEHIND:
+        return of.but(learned=await asyncio.to_thread(settling.further, of), provisional=False)
+    if of.learned.head:
+        lexicon, letters = await _lettered(of.blocks)
+        of = of.but(learned=Learned(lexicon), letters=letters)
+    return of.but(learned=await asyncio.to_thread(settling.anew, of), provisional=False, behind=0.0)
+
+
+def _size(blocks: Sequence[Block]) -> tuple[int, int]:
+    """How many texts and capabilities there are."""
+    return sum(len(block.texts) for block in blocks), sum(len(block.keys) for block in blocks)
+
+
 async def _places(blocks: Sequence[Block], arena: Arena) -> "Numbers":
     """Where the vectors of the blocks' texts lie, one block after the other."""
     import numpy as np
@@ -163,6 +235,7 @@ def _laid(
     plan: _Plan,
     fresh: "Numbers",
     spelling: Spelling,
+    words: _Words | None,
     embedder: str,
     old: "table.RoutingTable | None",
 ) -> "table.RoutingTable":
@@ -190,10 +263,11 @@ def _laid(
         arena=plan.arena,
         centres=_centres(plan, sizes, places, old),
         spelling=spelling,
-        learned=_learned(plan, places, numbers, old),
+        learned=Learned(),
         embedder=embedder,
         version=_digest(blocks, embedder),
     )
+    made = _taught(made, plan, words, texts, old)
     made.prepare()
     return made
 
@@ -245,19 +319,59 @@ def _centres(
     return Centres(basis, merged, np.repeat(np.arange(len(counts)), counts))
 
 
-def _learned(
-    plan: _Plan, places: "Numbers", numbers: "Numbers", old: "table.RoutingTable | None"
-) -> Learned:
-    """What is learned of the texts; of the same agents in the same order it is what was."""
+def _taught(
+    made: "table.RoutingTable",
+    plan: _Plan,
+    words: _Words | None,
+    texts: "Numbers",
+    old: "table.RoutingTable | None",
+) -> "table.RoutingTable":
+    """The table with what can be learned at once: of the same agents in the same order it is what
+    was; a small one learns all.
+    """
     import numpy as np
 
     if old and np.array_equal(plan.before, np.arange(len(old.blocks))):
-        return old.learned
-    if not learnable(numbers):
-        return Learned()
-    texts = [text for block in plan.blocks for text in block.texts]
-    said = np.concatenate([np.zeros(0, bool), *(block.said for block in plan.blocks)])
-    return learn(texts, plan.arena.at, places, numbers, said)
+        same = replace(made, learned=old.learned, letters=old.letters)
+        return replace(same, behind=old.behind, provisional=old.provisional)
+    if words is None:
+        return made
+    letters, learned = words.letters, Learned(words.lexicon)
+    if old and old.letters is not None and not words.whole:
+        letters = _merged(plan.before, texts, letters, _rows_before(old), old.letters)
+    made = replace(made, letters=letters, behind=words.behind, provisional=True, learned=learned)
+    if len(made.rows) * len(made.starts) <= AT_ONCE:
+        return replace(made, learned=settling.anew(made), behind=0.0, provisional=False)
+    if old and old.learned.head and not words.whole:
+        head = settling.extended(made, old.learned.head, _columns(plan, old))
+        return replace(made, learned=replace(old.learned, lexicon=words.lexicon, head=head))
+    return made
+
+
+def _columns(plan: _Plan, old: "table.RoutingTable") -> "Numbers":
+    """The number that each capability has in the table before, -1 of those that say something new.
+    Of an agent that changed, its other capabilities are known.
+    """
+    import numpy as np
+
+    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    for number, block in zip(plan.before.tolist(), plan.blocks, strict=True):
+        if number >= 0:
+            found.append(old.firsts[number] + np.arange(len(block.keys)))
+            continue
+        before = old.by_name.get(block.agent.name)
+        known = _offers(old.blocks[before]) if before is not None else []
+        places = [known.index(offer) if offer in known else -1 for offer in _offers(block)]
+        first = 0 if before is None else int(old.firsts[before])
+        found.append(np.array([first + p if p >= 0 else -1 for p in places], np.int64))
+    return np.concatenate(found)
+
+
+def _offers(block: Block) -> list[tuple[str, tuple[str, ...]]]:
+    """Each capability of an agent with its texts."""
+    stops = block.sizes.cumsum().tolist()
+    parts = zip([0, *stops], stops, strict=False)
+    return [(k, block.texts[i:j]) for k, (i, j) in zip(block.keys, parts, strict=True)]
 
 
 def _examples(blocks: Sequence[Block], sizes: "Numbers") -> "Numbers":

@@ -60,7 +60,10 @@ class RoutingTable:
     examples of what users say, `firsts` int[agents] the first capability of each, and `owners`
     int[capabilities] the agent of each. `places` int[rows] is where the vectors lie in the arena.
     `spelling` knows the texts' words, `learned` is what scoring fits to the texts. `embedder` names
-    the model that the vectors are from, `version` is a hash of it and of the agents. `index` is
+    the model that the vectors are from, `version` is a hash of it and of the agents. `letters`
+    float16[rows, D] are the texts as the words learned see them, where a head can be fitted, and
+    `behind` which part of them has come since all was learned; `provisional` tells that
+    the head was not fitted to all of them yet, which `settled` does. `index` is
     where a large table is looked up, None for memory, and `answers` what it said of some vectors:
     the numbers of the capabilities worth a look.
     """
@@ -79,6 +82,9 @@ class RoutingTable:
     learned: Learned
     embedder: str
     version: str
+    letters: "NDArray[np.float16] | None" = None
+    behind: float = 0.0
+    provisional: bool = False
     index: Index | None = None
     answers: Mapping[bytes, "Numbers"] = field(default_factory=dict)
 
@@ -89,18 +95,32 @@ class RoutingTable:
         embedder: Embedder,
         previous: "RoutingTable | None" = None,
         index: Index | None = None,
+        *,
+        at_once: bool = False,
     ) -> "RoutingTable":
         """The table of these agents. Of an agent that `previous` has nothing is done again, and no
         text that it has is embedded again. Other work of the event loop goes on meanwhile. A large
-        table is looked up in `index`, where there is one and it can be reached.
+        table is looked up in `index`, where there is one and it can be reached. What takes long to
+        learn is learned too, unless the table is wanted `at_once`: then `settled` does it.
         """
         from lmos.router.building import built
 
         made = await built(agents, embedder, previous)
+        made = made if at_once else await made.settled()
         if index and made.centres and await index.keep(made):
             made = replace(made, index=index)
             await asyncio.to_thread(made.prepare)
         return made
+
+    async def settled(self) -> "RoutingTable":
+        """This table with what is learned fitted to all its texts; itself where it is. Until then a
+        new capability has a column of its own in the head, fitted beside the others as they were,
+        or, where most are new, all are told apart by the nearest texts alone. It takes some
+        seconds at most, in a thread, on one core.
+        """
+        from lmos.router.building import settled
+
+        return await settled(self)
 
     @cached_property
     def agents(self) -> tuple[RoutableAgent, ...]:
@@ -138,13 +158,20 @@ class RoutingTable:
         if self.index is None or self.centres is None:
             return self
         answers = [await self.index.nearest(vector) for vector in vectors]
-        made = copy(self)  # and not `replace`, which would forget what was worked out
         found = {
             vector.tobytes(): self._capabilities(texts)
             for vector, texts in zip(vectors, answers, strict=True)
             if texts
         }
-        object.__setattr__(made, "answers", found)
+        return self.but(answers=found)
+
+    def but(self, **changes: object) -> "RoutingTable":
+        """A copy with fields changed that nothing else was worked out from; `replace` would forget
+        what was.
+        """
+        made = copy(self)
+        for name, value in changes.items():
+            object.__setattr__(made, name, value)
         return made
 
     def _capabilities(self, texts: Sequence[str]) -> "Numbers":

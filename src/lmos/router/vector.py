@@ -129,7 +129,8 @@ class VectorRouter:
         asked = await table.asked([*vectors])
         views = self._views(list(zip(texts, vectors, strict=False)), asked, active)
         decision = self._choose(active, form, asked, views).but(table=table.version)
-        if asked is table and sum(map(len, texts)) <= LENGTH:  # an index may say more next time
+        lasting = asked is table and not table.provisional  # an index may say more next time
+        if lasting and sum(map(len, texts)) <= LENGTH:
             self._remembered.put(key, decision)
         timings = {
             "embed": round((embedded - began) * 1000, 3),

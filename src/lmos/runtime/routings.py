@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from types import TracebackType
@@ -134,6 +134,7 @@ class Routings:
         self._building = False
         self._refreshing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.refresh()
@@ -146,9 +147,10 @@ class Routings:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._settling) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def find(self, tenant: str, channel: str, subset: str = "stable") -> ChannelTable:
         """The channel's table. `ChannelNotFound` names the tenant's own channels, nobody else's."""
@@ -219,6 +221,8 @@ class Routings:
             self._older = _older(self._older, self._tables, tables, by_name)
             self._tables = tables
             self.version = version
+        if self._provisional() and (self._settling is None or self._settling.done()):
+            self._settling = asyncio.create_task(self._settle())
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -241,6 +245,7 @@ class Routings:
                 self._embedder,
                 before.table if before else None,
                 self._indexes(f"{routing.tenant}/{routing.channel}/{routing.subset}"),
+                at_once=before is not None,
             )
         return ChannelTable(
             tenant=routing.tenant,
@@ -250,6 +255,19 @@ class Routings:
             table=table,
             routing=routing,
         )
+
+    def _provisional(self) -> Identity | None:
+        """The first channel whose table decides although not all is learned yet."""
+        return next((key for key, t in self._tables.items() if t.table.provisional), None)
+
+    async def _settle(self) -> None:
+        """Learns what is left, one table after the other. What has changed meanwhile is next."""
+        while (key := self._provisional()) is not None:
+            table = self._tables[key].table
+            settled = await table.settled()
+            now = self._tables.get(key)
+            if now is not None and now.table is table:
+                self._tables[key] = replace(now, table=settled)
 
     async def _follow(self) -> None:
         async with aclosing(self._following.changes()) as changes:

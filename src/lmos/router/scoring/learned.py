@@ -7,7 +7,6 @@ on. Of tables too large for a head, or with a single capability, nothing is.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,36 +71,47 @@ class Learned:
 
 def learnable(numbers: "NDArray[np.int64]") -> bool:
     """Whether there are enough capabilities, and few enough texts, for a head."""
-    classes = int(numbers[-1]) + 1 if len(numbers) else 0
-    return classes >= 2 and classes * len(numbers) <= LARGEST
+    return possible(len(numbers), int(numbers[-1]) + 1 if len(numbers) else 0)
+
+
+def possible(texts: int, classes: int) -> bool:
+    """Whether a head can be fitted to so many texts of so many capabilities."""
+    return classes >= 2 and classes * texts <= LARGEST
 
 
 def learn(
-    texts: Sequence[str],
-    at: "Callable[[NDArray[np.int64]], NDArray[np.float32]]",
-    places: "NDArray[np.int64]",
+    lexicon: Lexicon,
+    letters: "NDArray[np.float16]",
+    vectors: "NDArray[np.float32]",
     numbers: "NDArray[np.int64]",
     said: "NDArray[np.bool_]",
 ) -> Learned:
-    """What is to be learned of texts, whose vectors (float32[n, d]) are `at` these places, with the
-    numbers of their capabilities (int[n]). `said` tells which are examples of what users say.
+    """What is to be learned of texts with these vectors (float32[n, d]), and those by the lexicon
+    (`letters`, float16[n, D]), with the numbers of their capabilities (int[n]). `said` tells which
+    are examples of what users say.
     """
     import numpy as np
 
     if not learnable(numbers):
         return Learned()
     classes = int(numbers[-1]) + 1
-    lexicon, vectors = Lexicon(texts), at(places)
-    features = np.concatenate([vectors, LEXICAL * lexicon.vectors(texts)], 1)
+    features = joined(vectors, letters)
     start, logits, near, meant = _left_out(vectors, features, numbers, said)
     steps = head.STEPS if start is None else FURTHER
     found = head.fitted(features, numbers, classes, start, steps=steps)
     if len(meant) < ENOUGH:
         return Learned(lexicon, found, NEIGHBOURS[0], UNKNOWN)
-    weight, temperature = scale(logits, near, meant, len(texts) / classes)
+    weight, temperature = scale(logits, near, meant, len(numbers) / classes)
     top = (logits + np.float32(weight) * near).max(1)
     normal = Normal(float(top.mean()), max(float(top.std()), 1e-3))
     return Learned(lexicon, found, weight, temperature, normal)
+
+
+def joined(vectors: "NDArray[np.float32]", letters: "NDArray[np.float16]") -> "NDArray[np.float32]":
+    """float32[n, d]: what the head sees of texts with these vectors."""
+    import numpy as np
+
+    return np.concatenate([vectors, np.float32(LEXICAL) * letters.astype(np.float32)], 1)
 
 
 def _left_out(

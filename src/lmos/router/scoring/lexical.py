@@ -90,6 +90,32 @@ class Lexicon:
         return places, values
 
 
+class Growing:
+    """Makes the lexicon of some texts, or one that knows their words beside those of another: of
+    texts whose words that one knows, both give the same vectors.
+    """
+
+    def __init__(self, before: Lexicon | None = None) -> None:
+        self._before = before
+        self._known = before._counts if before else Counter[str]()
+        self._new: Counter[str] = Counter()
+        self._texts = 0
+
+    def add(self, text: str) -> None:
+        """Counts the words of a text."""
+        self._new.update(unit for unit in set(_units(text)) if unit not in self._known)
+        self._texts += 1
+
+    def done(self) -> Lexicon:
+        """The lexicon."""
+        made, before = Lexicon(), self._before
+        made._total = before._total if before else self._texts
+        made._counts = self._known + self._new if before else self._new
+        kept = dict(before._kept) if before else {}
+        made._kept = {word: places for word, places in kept.items() if word not in self._new}
+        return made
+
+
 def _units(text: str) -> list[str]:
     """The words, and each two in a row."""
     words = [word[:MAX_LETTERS] for word in _WORD.findall(text.lower())[:MAX_WORDS]]
