@@ -55,7 +55,9 @@ from lmos.router.followup import form_of
 #: What replies may name besides tools and what the user said for their parameters.
 GIVEN = ("user", "tenant", "channel", "system")
 #: Cosine from which a message means an option that it does not name.
-NEAR = 0.5
+NEAR = 0.4
+#: Probability that nobody is meant, from which an agent that a router chose finds nothing either.
+DOUBTED = 0.75
 _APPROVE = "approve:"
 _CHANGED_NOTHING = "All right, I have changed nothing."
 
@@ -268,7 +270,7 @@ class _DirectTurn:
         """A router in front has already found that the message is for this agent, so a weaker sign
         is enough than where anybody may say anything.
         """
-        return bool(self._ctx.turn.channel) and choice.doubt < 0.85 and form != "social"
+        return bool(self._ctx.turn.channel) and choice.doubt < DOUBTED and form != "social"
 
     # --- following --------------------------------------------------------------------------------
 
