@@ -42,7 +42,10 @@ def replied(decision: Decision, agent: str) -> Decision:
     """The decision, given that the agent waits for a reply: its own, unless the message is almost
     certainly for another.
     """
-    if decision.agent and (decision.agent == agent or decision.confidence >= CERTAIN):
+    reason = f"{agent} waits for the reply to its question"
+    if decision.agent == agent:
+        return decision.but(sticky=True, reason=reason)
+    if decision.agent and decision.confidence >= CERTAIN:
         return decision
     unseen = Candidate(agent=agent, probability=0)
     mine = next((c for c in decision.candidates if c.agent == agent), unseen)
@@ -54,7 +57,7 @@ def replied(decision: Decision, agent: str) -> Decision:
         out_of_scope=max(0.0, 1 - probability - sum(c.probability for c in rest)),
         confidence=probability,
         sticky=True,
-        reason=f"{agent} waits for the reply to its question",
+        reason=reason,
     )
 
 
