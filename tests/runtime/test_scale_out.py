@@ -43,6 +43,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 ATTEMPTS = 8
 #: Messages of which one at least leaves open whom it is for.
 DOUBTFUL = (
+    "show me my bill where is my order",
+    "show me my bill and track my order",
     "parcel or bill",
     "something about order and bill",
     "is it the bill or the order",
