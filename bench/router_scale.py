@@ -47,6 +47,7 @@ from agent import Framework
 from lmos.llm import embedder
 from lmos.llm.minilm import MiniLM
 from lmos.model import Capability, Decision, Message, RoutableAgent
+from lmos.protocols.loop import settled
 from lmos.router import RoutingRequest, RoutingTable, VectorRouter
 
 EXAMPLES, LEFT_OUT = 10, 4
@@ -320,6 +321,7 @@ async def swap(sentences: Sentences, agents: int) -> dict[str, Any]:
     one.given.vectors |= other.given.vectors
     known(one, await RoutingTable.build(other.agents, one.given))
     traffic = Traffic(one, table)
+    settled()  # as the runtime does when it has started
     _, quiet = await traffic.during(asyncio.sleep(3))
     live, changes = await traffic.during(swapped_often(traffic, changed))
     seconds, replaced = await traffic.during(swapped(traffic, other.agents))
