@@ -20,8 +20,8 @@ from lmos.local.banner import banner
 from lmos.local.identity import Known, check_open, identified
 from lmos.local.output import Output
 from lmos.local.project import Project
-from lmos.local.routing import Routing, embedding, indexes, words_of
-from lmos.local.server import GRACE, Server, claim, url_of
+from lmos.local.routing import Routing, embedding, indexes, warm_up, words_of
+from lmos.local.server import claim, serving, url_of
 from lmos.model import Agent, Channel, errors
 from lmos.protocols import connecting
 from lmos.protocols.loop import settled
@@ -115,8 +115,9 @@ class Platform:
                     open_router=opened,
                     sign=known.sign,
                 )
+                app = self._app(store, supervisor, known)
                 try:
-                    async with self._serving(self._app(store, supervisor, known), supervisor):
+                    async with serving(app, self._listener, supervisor.cut_off):
                         await self._started(store, agents, routings, router)
                         await self._stop.wait()
                         self._output.line("stopping")
@@ -177,20 +178,6 @@ class Platform:
             self._console = False
             self._output.line(f"  no page: {missing}")
 
-    @asynccontextmanager
-    async def _serving(self, app: Starlette, supervisor: Supervisor) -> AsyncGenerator[None, None]:
-        """Until left: then running turns get `GRACE` seconds, and an error if that is too short."""
-        server = Server(app, self._listener)
-        task = asyncio.create_task(server.serve())
-        try:
-            await server.ready()
-            yield
-        finally:
-            server.should_exit = True
-            late = asyncio.get_running_loop().call_later(GRACE, supervisor.cut_off)
-            await task
-            late.cancel()
-
     # --- telling ----------------------------------------------------------------------------------
 
     async def _started(
@@ -200,7 +187,7 @@ class Platform:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_quiet(store, routings, agents.names), SETTLE_TIMEOUT)
         if routings.all():
-            await _warm()
+            await warm_up()
         found, _ = await store.list(Agent)
         channels, _ = await store.list(Channel)
         self._output.progress("")
@@ -230,15 +217,6 @@ class Platform:
     def _mended(self, file: str) -> None:
         self.events.record("ManifestMended", f"{file} is in force again")
         self._output.line(f"  {file} is in force again")
-
-
-async def _warm() -> None:
-    """Loads the model that tables of kept vectors did not need, before the first user waits for it.
-
-    Where that fails, each turn says so.
-    """
-    with contextlib.suppress(errors.LmosError):
-        await embedding().embed(["hello"])
 
 
 async def _quiet(store: DirectoryStore, routings: Routings, here: Collection[str]) -> None:

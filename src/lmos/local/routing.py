@@ -1,11 +1,12 @@
 """Which router the platform uses, and what it tells of it."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from lmos import llm
-from lmos.model import Embedder
+from lmos.model import Embedder, errors
 from lmos.router import DEFAULT, Fit, Router, open_router
 from lmos.router.index import Indexes, open_indexes
 
@@ -36,6 +37,15 @@ class Routing:
 def embedding() -> Embedder:
     """The model that messages and tables are embedded with, by `LMOS_EMBEDDER`."""
     return llm.embedder(os.environ.get("LMOS_EMBEDDER") or "minilm")
+
+
+async def warm_up() -> None:
+    """Loads the model that tables of kept vectors did not need, before the first user waits for it.
+
+    Where that fails, each turn says so.
+    """
+    with contextlib.suppress(errors.LmosError):
+        await embedding().embed(["hello"])
 
 
 def indexes() -> Indexes:

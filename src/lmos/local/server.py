@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -49,6 +49,23 @@ class Server(uvicorn.Server):
     async def ready(self) -> None:
         """Returns once connections are answered, or the server could not start."""
         await self._answering.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: Starlette, listener: socket.socket, cut_off: Callable[[], None]
+) -> AsyncGenerator[None, None]:
+    """Until left: then running turns get `GRACE` seconds, and are `cut_off` after that."""
+    server = Server(app, listener)
+    task = asyncio.create_task(server.serve())
+    try:
+        await server.ready()
+        yield
+    finally:
+        server.should_exit = True
+        late = asyncio.get_running_loop().call_later(GRACE, cut_off)
+        await task
+        late.cancel()
 
 
 def claim(host: str, port: int | None) -> socket.socket:

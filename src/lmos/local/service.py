@@ -6,7 +6,6 @@ reached from other machines, with identities. When it is asked to end it says so
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -22,9 +21,9 @@ from lmos import runtime
 from lmos.controlplane import api
 from lmos.llm.kept import KeptVectors
 from lmos.local.identity import Known, check_open, identified, identity_words
-from lmos.local.routing import Routing, embedding, indexes, words_of
-from lmos.local.server import GRACE, Server, claim, url_of
-from lmos.model import State, errors
+from lmos.local.routing import Routing, embedding, indexes, warm_up, words_of
+from lmos.local.server import claim, serving, url_of
+from lmos.model import State
 from lmos.protocols import connecting
 from lmos.protocols.loop import settled
 from lmos.protocols.tokens import RUNTIME
@@ -124,7 +123,7 @@ class Service:
             )
             stack.push_async_callback(supervisor.stop)
             app = self._app(supervisor, source, known)
-            await stack.enter_async_context(self._serving(app, supervisor))
+            await stack.enter_async_context(serving(app, self._listener, supervisor.cut_off))
             await stack.enter_async_context(self._warming(source, routings))
             self.started.set()
             await self._stop.wait()
@@ -161,8 +160,7 @@ class Service:
             while source.waiting_for():  # noqa: ASYNC110  (a source tells when it is asked)
                 await asyncio.sleep(0.02)
             await routings.refresh()
-            with contextlib.suppress(errors.LmosError):  # where that fails, each turn says so
-                await embedding().embed(["hello"])
+            await warm_up()
             self._warm = True
 
         task = asyncio.create_task(warm())
@@ -171,20 +169,6 @@ class Service:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-    @asynccontextmanager
-    async def _serving(self, app: Starlette, supervisor: Supervisor) -> AsyncGenerator[None, None]:
-        """Until left: then running turns get `GRACE` seconds, and an error if that is too short."""
-        server = Server(app, self._listener)
-        task = asyncio.create_task(server.serve())
-        try:
-            await server.ready()
-            yield
-        finally:
-            server.should_exit = True
-            late = asyncio.get_running_loop().call_later(GRACE, supervisor.cut_off)
-            await task
-            late.cancel()
 
     def lines(self) -> list[str]:
         """What runs and where, for people."""
