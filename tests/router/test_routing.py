@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -166,6 +167,21 @@ def test_the_commands() -> None:
         ["router", "--agents", str(ACME), "--test", str(ACME / "utterances.csv")],
     )
     assert table.stdout.startswith("accuracy 9")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (route_command, ["--agents", str(ACME), "hello"]),
+        (eval_command, ["router", "--agents", str(ACME), "--test", str(ACME / "utterances.csv")]),
+    ],
+)
+def test_the_commands_embed_with_the_model_of_the_platform(
+    command: click.Command, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMOS_EMBEDDER", "onnx:/nowhere/model")
+    result = CliRunner().invoke(command, arguments)
+    assert "/nowhere/model" in str(result.exception)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "kind: Agent", "a,b\n1,2\n"])

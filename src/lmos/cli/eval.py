@@ -68,14 +68,14 @@ def router(
     for each other label of the examples.
     """
     from lmos.cli.eval_page import html
-    from lmos.llm import embedder
+    from lmos.local.routing import embedding
     from lmos.router import Report, RoutingTable, evaluate, open_router
     from lmos.router.specs import read_labelled
 
-    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
+    chosen = open_router(name, embedding(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def measure() -> Report:
-        table = await RoutingTable.build(routable_agents(agents, examples), embedder())
+        table = await RoutingTable.build(routable_agents(agents, examples), embedding())
         return await evaluate(chosen, table, read_labelled(test), at_once=at_once)
 
     data = asyncio.run(measure()).data()

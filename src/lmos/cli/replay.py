@@ -62,7 +62,7 @@ def command(
     LOG is what `lmos decisions export` prints, or the platform's log without it. Without --agents
     and --examples it is decided over the agents that the platform has now.
     """
-    from lmos.llm import embedder
+    from lmos.local.routing import embedding
     from lmos.model import errors
     from lmos.router import open_router
     from lmos.runtime.decisions.comparing import Comparison
@@ -75,7 +75,7 @@ def command(
         lines = exported(platform, tenant or platform.channel(None)[0], channel, days)
     wanted = (r for r in _records(lines) if channel in (None, r.channel))
     numbers = fit_in_force(fit, agents)
-    chosen = open_router(name, embedder(), model, fit=numbers, timeout=timeout)
+    chosen = open_router(name, embedding(), model, fit=numbers, timeout=timeout)
 
     async def replay() -> Comparison:
         table_of = await _tables(agents, examples, url)
@@ -139,14 +139,14 @@ async def _tables(
 ) -> "Callable[[DecisionRecord], Awaitable[RoutingTable]]":
     """The table for each record: that of the agents given, else its channel's of the platform."""
     from lmos.cli.agents import routable_agents
-    from lmos.llm import embedder
+    from lmos.local.routing import embedding
     from lmos.model import Agent, ChannelRouting
     from lmos.router import RoutingTable
     from lmos.runtime import Routings
     from lmos.store import MemoryStore
 
     if agents or examples:
-        given = await RoutingTable.build(routable_agents(agents, examples), embedder())
+        given = await RoutingTable.build(routable_agents(agents, examples), embedding())
 
         async def one(record: "DecisionRecord") -> RoutingTable:
             return given
@@ -157,7 +157,7 @@ async def _tables(
     for kind in (Agent, ChannelRouting):
         for item in platform.get(f"/apis/lmos.eclipse/v1/{kind.plural}")["items"]:
             await store.apply(kind.model_validate(item), "replay")
-    routings = Routings(store, embedder())
+    routings = Routings(store, embedding())
     await routings.refresh()
 
     async def of_channel(record: "DecisionRecord") -> RoutingTable:

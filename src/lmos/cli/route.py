@@ -39,14 +39,14 @@ def command(
     output: str,
 ) -> None:
     """Decide which agent a message is for, without a platform, and show why."""
-    from lmos.llm import embedder
+    from lmos.local.routing import embedding
     from lmos.model import Decision, Message
     from lmos.router import RoutingRequest, RoutingTable, open_router
 
-    chosen = open_router(name, embedder(), model, fit=fit_in_force(fit, agents), timeout=timeout)
+    chosen = open_router(name, embedding(), model, fit=fit_in_force(fit, agents), timeout=timeout)
 
     async def decide() -> Decision:
-        table = await RoutingTable.build(routable_agents(agents, examples), embedder())
+        table = await RoutingTable.build(routable_agents(agents, examples), embedding())
         request = RoutingRequest((Message(role="user", content=text),))
         return await chosen.decide(request, table)
 

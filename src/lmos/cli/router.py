@@ -54,7 +54,7 @@ def fit(
     Shows the figures before and after; those after are cross-validated. The file is router.json in
     the project, or what --fit says; where it is there, fitting goes on from it.
     """
-    from lmos.llm import embedder
+    from lmos.local.routing import embedding
     from lmos.router import Fit
     from lmos.router.advisor import Advisor
     from lmos.router.refit import refit
@@ -64,7 +64,7 @@ def fit(
     start = Fit.read(path) if path.is_file() else Fit()
     rows = [row for file in labelled for row in read_labelled(file)]
     advisor = Advisor(model) if model else None
-    found = asyncio.run(refit(routable_agents(agents, examples), rows, embedder(), start, advisor))
+    found = asyncio.run(refit(routable_agents(agents, examples), rows, embedding(), start, advisor))
     told = {
         "rows": found.rows,
         "of": len(rows),

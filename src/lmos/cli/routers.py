@@ -24,6 +24,15 @@ model_option = click.option(
     help="The language model that the router may ask, such as openai:gpt-4o-mini; direct: none.",
 )
 
+router_model_option = click.option(
+    "--router-model",
+    metavar="SPEC",
+    default="auto",
+    show_default=True,
+    envvar="LMOS_ROUTER_MODEL",
+    help="The language model that the router may ask; direct: none.",
+)
+
 timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lmos.cli.routers import router_model_option
+
 
 @click.command(epilog="Example: lmos runtime --routings http://lmos-operator:8080")
 @click.option(
@@ -14,14 +16,7 @@ import click
     help="Manifests, the original's channelRoutings file, or a control plane.",
 )
 @click.option("--router", metavar="NAME", envvar="LMOS_ROUTER", help="How agents are chosen.")
-@click.option(
-    "--router-model",
-    metavar="SPEC",
-    default="auto",
-    show_default=True,
-    envvar="LMOS_ROUTER_MODEL",
-    help="The language model that the router may ask; direct: none.",
-)
+@router_model_option
 @click.option(
     "--fit",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),

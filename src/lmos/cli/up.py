@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lmos.cli.routers import router_model_option
+
 
 @click.command(epilog="Example: lmos up examples/acme")
 @click.argument("directory", type=click.Path(path_type=Path), default=".", metavar="[DIR]")
@@ -26,14 +28,7 @@ import click
     envvar="LMOS_ROUTER",
     help="The router: cascade, vector, llm or hybrid.",
 )
-@click.option(
-    "--router-model",
-    metavar="SPEC",
-    default="auto",
-    show_default=True,
-    envvar="LMOS_ROUTER_MODEL",
-    help="The language model that the router may ask; direct: none.",
-)
+@router_model_option
 @click.option(
     "--fit",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
