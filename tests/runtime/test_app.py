@@ -7,23 +7,12 @@ from typing import Any
 import aiohttp
 import openai as official
 import pytest
-from runtime_parts import Platform, served
-from starlette.applications import Starlette
+from runtime_parts import Platform
 
 from lmos.model import TextDelta
-from lmos.protocols import http
-from lmos.runtime import app
 
 CHAT = "/apis/v1/acme/chat/c/message"
 DECISION = "/apis/v1/tenants/acme/channels/web/decision"
-
-
-@pytest.fixture
-async def url(platform: Platform) -> AsyncIterator[str]:
-    routes = app.routes(platform.supervisor)
-    application = Starlette(routes=routes, exception_handlers=http.exception_handlers)
-    async with served(application) as address:
-        yield address
 
 
 @pytest.fixture

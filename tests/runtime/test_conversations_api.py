@@ -9,13 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from runtime_parts import Platform, served
-from starlette.applications import Starlette
+from runtime_parts import Platform
 from yarl import URL
 
 from lmos.model import ChannelRouting, Done, Turn, TurnEvent, User
-from lmos.protocols import http
-from lmos.runtime import app
 from lmos.runtime.decisions import LogSettings
 from lmos.state import forget_user
 
@@ -23,13 +20,9 @@ BASE = "/apis/v1/acme/conversations"
 ANN, BEN = {"user": User(id="ann")}, {"user": User(id="ben")}
 
 
-@pytest.fixture
-async def url(platform: Platform) -> AsyncIterator[str]:
+@pytest.fixture(autouse=True)
+def _keeping(platform: Platform) -> None:
     platform.supervisor.log.settings = LogSettings("kept")
-    routes = app.routes(platform.supervisor)
-    application = Starlette(routes=routes, exception_handlers=http.exception_handlers)
-    async with served(application) as address:
-        yield address
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from runtime_parts import BILL, ORDER, Platform, agent_of, served, turn_of
-from starlette.applications import Starlette
+from runtime_parts import BILL, ORDER, Platform, agent_of, turn_of
 
 from lmos.model import (
     Agent,
@@ -24,20 +23,10 @@ from lmos.model import (
     SubTask,
     errors,
 )
-from lmos.protocols import http
 from lmos.router import RoutingRequest, RoutingTable
-from lmos.runtime import app
 from lmos.runtime.decisions import LogSettings
 
 SECRET = "my account zebra owes how much"
-
-
-@pytest.fixture
-async def url(platform: Platform) -> AsyncIterator[str]:
-    routes = app.routes(platform.supervisor)
-    application = Starlette(routes=routes, exception_handlers=http.exception_handlers)
-    async with served(application) as address:
-        yield address
 
 
 @pytest.fixture

@@ -9,25 +9,14 @@ import aiohttp
 import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-from runtime_parts import Platform, served
-from starlette.applications import Starlette
+from runtime_parts import Platform
 from yarl import URL
 
 from lmos.model import Answer, Done, Message, Share, User
-from lmos.protocols import http
-from lmos.runtime import app
 
 BASE = "/apis/v1/acme"
 CONVERSATION, USER = f"{BASE}/conversations/c/memory", f"{BASE}/users/ann/memory"
 ANN = {"user": User(id="ann")}
-
-
-@pytest.fixture
-async def url(platform: Platform) -> AsyncIterator[str]:
-    routes = app.routes(platform.supervisor)
-    application = Starlette(routes=routes, exception_handlers=http.exception_handlers)
-    async with served(application) as address:
-        yield address
 
 
 @pytest.fixture

@@ -1,28 +1,11 @@
 """Where several agents answer, each one's part is in the turn's trace."""
 
-from collections.abc import Iterator
-
-import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from lmos import Agent, Supervisor
 from lmos.llm import Call, ScriptedModel
 from lmos.model import Candidate, Decision, SubTask
 from lmos.router import RoutingRequest, RoutingTable
-
-
-@pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """A real tracer provider that keeps its spans."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
-    yield exporter
-    provider.shutdown()
 
 
 def tree(exporter: InMemorySpanExporter) -> set[tuple[str, str]]:
