@@ -57,7 +57,9 @@ fit_option = click.option(
 
 def fit_file(agents: Path | None) -> Path:
     """Where the fitted numbers of a project lie, or of the present directory."""
-    return (agents if agents and agents.is_dir() else Path()) / "router.json"
+    from lmos.local.routing import FIT
+
+    return (agents if agents and agents.is_dir() else Path()) / FIT
 
 
 def fit_in_force(fit: Path | None, agents: Path | None) -> "Fit | None":

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from lmos.model import Candidate, Decision
+from lmos.router.evidence import OFFERED
 
 #: Probability from which a message that could be a reply is taken for a new subject.
 CERTAIN = 0.9
-#: Agents that the user is offered to choose from, at most.
-MAX_OFFERED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def offered(decision: Decision) -> tuple[str, ...]:
     """The agents that the user is asked to choose from, in the order shown; none when not asked."""
     if decision.outcome != "clarify":
         return ()
-    return tuple(dict.fromkeys(c.agent for c in decision.candidates[:MAX_OFFERED]))
+    return tuple(dict.fromkeys(c.agent for c in decision.candidates[:OFFERED]))
 
 
 def offered_before(notes: Mapping[str, Any]) -> tuple[str, ...]:
